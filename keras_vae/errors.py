@@ -1,10 +1,12 @@
-"""Errors a user can act on: one line that says what was expected, what came, what to do.
+"""Errors a user can act on: what was expected, what came, what to do, in one line.
 
 The command line prints that line and exits with the class's `exit_code`; in Python they
 are ordinary `ValueError`s.
 """
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -60,3 +62,53 @@ Did you mean 'standard_normal'?"
     if near:
         message += f" Did you mean {near[0]!r}?"
     return UsageError(message)
+
+
+def whole_number(name: str, value: object, minimum: int = 1) -> int:
+    """Checks an argument that must be a whole number.
+
+    Args:
+        name: The argument's name.
+        value: What came.
+        minimum: The smallest value allowed.
+
+    Returns:
+        The value, as an int.
+
+    Raises:
+        UsageError: If it is not a whole number, or smaller than `minimum`.
+
+    Example:
+        >>> whole_number("latent_dim", 20)
+        20
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum:
+        raise UsageError(
+            f"{name} must be a whole number >= {minimum}. Got {value!r} instead."
+        )
+    return int(value)
+
+
+def number(name: str, value: object, minimum: float = 0.0) -> float:
+    """Checks an argument that must be a finite number.
+
+    Args:
+        name: The argument's name.
+        value: What came.
+        minimum: The smallest value allowed.
+
+    Returns:
+        The value, as a float.
+
+    Raises:
+        UsageError: If it is not a finite number, or smaller than `minimum`.
+
+    Example:
+        >>> number("beta", 4)
+        4.0
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < minimum:
+        raise UsageError(f"{name} must be a number >= {minimum:g}. Got {value!r}.")
+    return float(value)

@@ -1,0 +1,148 @@
+"""Networks: builders of an encoder and a decoder for a given image shape.
+
+Every builder has the same signature,
+
+    build(image_shape, latent_dim, *, posterior_params, likelihood_params, hidden,
+          activation, num_classes=None, output_bias=None, seed=0) -> (encoder, decoder)
+
+and returns two Functional models, which save, load and export as they are:
+
+    encoder: x float32 (B, H, W, C) in [0, 1]  -> posterior parameters (B, P)
+    decoder: z float32 (B, D)                  -> likelihood parameters (B, H, W, C * K)
+
+With `num_classes` both take a second input, `label` int64 (B,), and are called with
+[x, label] and [z, label]. P is `posterior_params` (one tensor: all heads are one matrix
+product), K is `likelihood_params`. Every layer draws its initial weights from a seed of
+its own, a function of `seed`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_vae.errors import UsageError, unknown, whole_number
+
+
+def mlp(
+    image_shape: Sequence[int],
+    latent_dim: int,
+    *,
+    posterior_params: int,
+    likelihood_params: int,
+    hidden: Sequence[int] = (400,),
+    activation: str = "relu",
+    num_classes: int | None = None,
+    output_bias=None,
+    seed: int = 0,
+) -> tuple[keras.Model, keras.Model]:
+    """Fully connected networks: the classic 784-400-20-400-784 and its deeper kin.
+
+    Args:
+        image_shape: (H, W, C).
+        latent_dim: int >= 1, the width of z.
+        posterior_params: int, the width of the encoder's output.
+        likelihood_params: int, the decoder's outputs for each pixel and channel.
+        hidden: Widths of the encoder's hidden layers; the decoder mirrors them. Empty
+            for linear networks.
+        activation: A name in `ACTIVATIONS`.
+        num_classes: int or None. With an int, both networks also take a label.
+        output_bias: float (H, W, C * likelihood_params) or None (zeros), the initial
+            bias of the decoder's output; see `output_bias` of the likelihoods.
+        seed: int, for the initial weights.
+
+    Returns:
+        The encoder and the decoder.
+
+    Raises:
+        UsageError: If a shape, a width or the activation is not usable.
+
+    Example:
+        >>> encoder, decoder = mlp(
+        ...     (28, 28, 1), 20, posterior_params=40, likelihood_params=1
+        ... )
+        >>> encoder.count_params() + decoder.count_params()
+        652824
+    """
+    height, width, channels = _check_shape(image_shape)
+    latent_dim = whole_number("latent_dim", latent_dim)
+    hidden = _check_widths(hidden)
+    activation = _check_activation(activation)
+    outputs = (height, width, channels * likelihood_params)
+    seeds = _seeds(seed)
+
+    x = keras.Input((height, width, channels), name="x")
+    inputs, h = _with_label(x, layers.Flatten()(x), num_classes)
+    for units in hidden:
+        h = _dense(units, seeds, activation=activation)(h)
+    params = _dense(posterior_params, seeds, name="posterior_params")(h)
+    encoder = keras.Model(inputs, params, name="encoder")
+
+    z = keras.Input((latent_dim,), name="z")
+    inputs, h = _with_label(z, z, num_classes)
+    for units in reversed(hidden):
+        h = _dense(units, seeds, activation=activation)(h)
+    output = _dense(int(np.prod(outputs)), seeds, name="likelihood_params")
+    decoder = keras.Model(inputs, layers.Reshape(outputs)(output(h)), name="decoder")
+    if output_bias is not None:
+        output.bias.assign(np.reshape(output_bias, -1))
+    return encoder, decoder
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """An endless stream of layer seeds, a pure function of `seed`."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield int(generator.integers(2**31))
+
+
+def _dense(units, seeds, **kwargs):
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return layers.Dense(units, kernel_initializer=initializer, **kwargs)
+
+
+def _with_label(tensor, features, num_classes):
+    """The model's inputs and its first features (B, F), with a one-hot label or not."""
+    if num_classes is None:
+        return tensor, features
+    label = keras.Input((), dtype="int64", name="label")
+    one_hot = ops.one_hot(label, num_classes, dtype=features.dtype)
+    return [tensor, label], layers.Concatenate()([features, one_hot])
+
+
+def _check_shape(image_shape):
+    if len(image_shape) != 3:
+        raise UsageError(
+            f"image_shape must be (height, width, channels). Got {image_shape!r}."
+        )
+    return tuple(whole_number("each size in image_shape", s) for s in image_shape)
+
+
+def _check_widths(hidden):
+    return tuple(whole_number("each width in hidden", width) for width in hidden)
+
+
+def _check_activation(name):
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
+
+
+# those that every exported format can express
+ACTIVATIONS = {
+    "relu": keras.activations.relu,
+    "elu": keras.activations.elu,
+    "gelu": keras.activations.gelu,
+    "leaky_relu": keras.activations.leaky_relu,
+    "mish": keras.activations.mish,
+    "selu": keras.activations.selu,
+    "sigmoid": keras.activations.sigmoid,
+    "silu": keras.activations.silu,
+    "softplus": keras.activations.softplus,
+    "tanh": keras.activations.tanh,
+}
+
+NETWORKS = {
+    "mlp": mlp,
+}

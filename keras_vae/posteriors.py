@@ -1,0 +1,107 @@
+"""Posteriors q(z|x): how an encoder's output becomes a distribution over z.
+
+Every posterior is a Keras layer with the same interface, and knows nothing of encoders,
+priors or models:
+
+    num_params                              int P, the width of the encoder's output
+    sample_and_log_prob(params, num_samples) -> z (S, B, D), log q(z|x) (S, B)
+    log_prob(params, z)                     -> float (S, B) for z (S, B, D)
+    mean(params)                            -> float (B, D), the point used to encode x
+    split(params)                           -> the distribution's own parameters
+
+S counts samples, B the images of a batch, D is `latent_dim`; densities are in nats per
+image, summed over the latent dimensions. Draws are differentiable in `params`.
+`log_prob` takes any leading axes that broadcast against those of `params`.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_vae.errors import whole_number
+from keras_vae.sampling import Sampling, bound_log_var, reparameterize
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class DiagonalGaussian(keras.layers.Layer):
+    """Gaussian posterior with independent latents: q(z|x) = N(mean, exp(log_var)).
+
+    Kingma & Welling (2014), eq. 9. The encoder's output is [mean, log_var], side by
+    side, so that one matrix product makes both. Log-variances are bounded to [-30, 20].
+
+    Args:
+        latent_dim: int >= 1, the number of latents D.
+        seed: int or None, for the noise.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Raises:
+        UsageError: If `latent_dim` is not a positive integer.
+
+    Example:
+        >>> posterior = DiagonalGaussian(latent_dim=20, seed=0)
+        >>> z, log_q = posterior.sample_and_log_prob(ops.zeros((8, 40)), num_samples=5)
+        >>> tuple(z.shape), tuple(log_q.shape)
+        ((5, 8, 20), (5, 8))
+    """
+
+    def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = whole_number("latent_dim", latent_dim)
+        self.seed = seed
+        self.sampling = Sampling(seed)
+        self.num_params = 2 * self.latent_dim
+
+    def split(self, params):
+        """Splits the encoder's output.
+
+        Args:
+            params: float (..., 2 * latent_dim).
+
+        Returns:
+            mean and log_var, each float (..., latent_dim).
+        """
+        mean, log_var = ops.split(params, 2, axis=-1)
+        return mean, bound_log_var(log_var)
+
+    def mean(self, params):
+        """The posterior's mean, float (..., latent_dim)."""
+        return params[..., : self.latent_dim]
+
+    def log_prob_per_dimension(self, params, z):
+        """The log density of each latent, float (..., latent_dim), in nats."""
+        mean, log_var = self.split(params)
+        noise = (z - mean) * ops.exp(-0.5 * log_var)
+        return -0.5 * (LOG_2PI + log_var + ops.square(noise))
+
+    def log_prob(self, params, z):
+        """The log density of z, float (...), in nats, summed over the latents."""
+        return ops.sum(self.log_prob_per_dimension(params, z), axis=-1)
+
+    def sample_and_log_prob(self, params, num_samples: int = 1):
+        """Draws z and gives its log density.
+
+        Args:
+            params: float (B, 2 * latent_dim).
+            num_samples: int >= 1, draws for each row.
+
+        Returns:
+            z, float (num_samples, B, latent_dim), and log q(z|x), float
+            (num_samples, B), in nats.
+        """
+        mean, log_var = self.split(params)
+        noise = self.sampling.noise(mean, num_samples)  # (S, B, D)
+        z = reparameterize(mean, log_var, noise)
+        log_q = -0.5 * ops.sum(LOG_2PI + log_var + ops.square(noise), axis=-1)
+        return z, log_q
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "latent_dim": self.latent_dim, "seed": self.seed}
+
+
+POSTERIORS = {
+    "diagonal_gaussian": DiagonalGaussian,
+}

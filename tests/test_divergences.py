@@ -1,0 +1,51 @@
+import numpy as np
+from scipy import integrate, stats
+
+from keras_vae.divergences import (
+    closed_form_kl,
+    kl_per_dimension,
+    kl_to_standard_normal,
+)
+from keras_vae.posteriors import DiagonalGaussian
+from keras_vae.priors import StandardNormal
+
+
+def test_kl_to_standard_normal_matches_numerical_integration():
+    for mean, log_var in [(0.0, 0.0), (1.5, -2.0), (-0.7, 1.1)]:
+        q, p = stats.norm(mean, np.exp(log_var / 2)), stats.norm()
+        expected, _ = integrate.quad(
+            lambda z, q=q, p=p: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), -20, 20
+        )
+        actual = kl_to_standard_normal(np.float32([mean]), np.float32([log_var]))
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_kl_is_zero_when_posterior_equals_prior():
+    assert float(kl_to_standard_normal(np.zeros(20, "f"), np.zeros(20, "f"))) == 0.0
+
+
+def test_kl_sums_over_latents():
+    rng = np.random.default_rng(0)
+    mean, log_var = rng.normal(size=(2, 5, 3)).astype("float32")
+    per_dimension = kl_per_dimension(mean, log_var)
+    assert per_dimension.shape == (5, 3)
+    np.testing.assert_allclose(
+        kl_to_standard_normal(mean, log_var), np.sum(per_dimension, -1), rtol=1e-6
+    )
+
+
+def test_closed_form_kl_agrees_with_sampling():
+    params = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    posterior, prior = DiagonalGaussian(4, seed=0), StandardNormal(4)
+    z, log_q = posterior.sample_and_log_prob(params, num_samples=20_000)
+    estimates = np.asarray(log_q - prior.log_prob(z))
+    closed = np.sum(closed_form_kl(posterior, prior)(params), -1)
+    standard_error = estimates.std(0) / np.sqrt(20_000)
+    assert (abs(estimates.mean(0) - closed) < 4 * standard_error).all()
+
+
+def test_closed_form_kl_is_none_for_an_unknown_pair():
+    class MyPrior(StandardNormal):
+        pass
+
+    assert closed_form_kl(DiagonalGaussian(2), MyPrior(2)) is None
