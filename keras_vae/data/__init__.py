@@ -1,0 +1,1 @@
+"""Where images come from: `sources` reads and splits them, `pipeline` batches them."""

