@@ -1,0 +1,107 @@
+"""The trained decoder, from Keras to anywhere.
+
+`export_decoder` writes a folder of artifacts; each is compared with Keras in numbers
+before it gets its name. Adding a format: one module, one row in `FORMATS`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.bundle import write_manifest
+from export.parity import TOLERANCE, ParityError, check_parity
+from export.to_onnx import write_onnx
+from export.to_saved_model import write_saved_model
+from keras_vae.errors import OutputError, unknown
+
+
+def export_decoder(
+    vae,
+    folder: str | Path,
+    formats: Sequence[str] = ("saved_model", "onnx"),
+    *,
+    training: dict | None = None,
+    verbose: bool = False,
+) -> dict[str, float]:
+    """Writes the decoder of `vae` to `folder` in each of `formats`.
+
+    Everything is first written beside `folder`, run, and compared with Keras; only when
+    all artifacts agree are they moved in and described in `manifest.json`. A failure
+    leaves what was there before. Artifacts of other weights are removed.
+
+    Args:
+        vae: a `VAE`, or any object with its `decoder`, `likelihood`, `prior`,
+            `latent_dim`, `image_shape` and `num_classes`.
+        folder: the bundle, e.g. `RUN/export`; made if it does not exist.
+        formats: keys of `FORMATS`.
+        training: facts about the training for the manifest, such as data and metrics.
+        verbose: whether to print one line for each artifact.
+
+    Returns:
+        dict from artifact name to the largest absolute difference of a pixel in [0, 1].
+
+    Raises:
+        UsageError: for an unknown format.
+        ModelError: if the decoder cannot be converted.
+        ParityError: if an artifact differs from Keras by more than 1e-5.
+        OutputError: if `folder` cannot be written.
+
+    Example:
+        >>> export_decoder(vae, "saved_models/vae/export", ["onnx"])
+        {'decoder.onnx': 2.4e-07}
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("export format", name, FORMATS)
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; the export needs a folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        artifacts, format_of = [], {}
+        for name in formats:
+            written = FORMATS[name](vae, staging)
+            artifacts += written
+            format_of |= {artifact.name: name for artifact in written}
+        errors = check_parity(vae, artifacts)
+        for name, error in errors.items():
+            if verbose:
+                print(f"parity {name}: largest difference from Keras {error:.1e}")
+        for name, error in errors.items():
+            if not error <= TOLERANCE:
+                raise ParityError(
+                    f"{name} differs from Keras by {error:.1e}, more than the "
+                    f"tolerance {TOLERANCE:g}; nothing was written to {folder}."
+                )
+        stale = write_manifest(vae, staging, folder, format_of, errors, training)
+        _publish(staging, folder, stale)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return errors
+
+
+def _publish(staging: Path, folder: Path, stale: list[str]) -> None:
+    """Moves everything in `staging` into `folder`, the manifest last."""
+    for path in staging.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+    folder.mkdir(exist_ok=True)
+    names = sorted(os.listdir(staging), key=lambda name: name == "manifest.json")
+    replaced = staging / ".replaced"
+    replaced.mkdir()
+    for name in [*stale, *names]:
+        if name in stale or (folder / name).is_dir():  # only a file can be replaced
+            if (folder / name).exists():
+                os.rename(folder / name, replaced / name)
+        if name in names:
+            os.replace(staging / name, folder / name)
+
+
+FORMATS = {
+    "saved_model": write_saved_model,
+    "onnx": write_onnx,
+}

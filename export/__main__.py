@@ -1,0 +1,62 @@
+"""`python -m export RUN --format onnx`: exports the decoder of a training run."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from export import FORMATS, export_decoder
+from keras_vae.cli import command
+from keras_vae.errors import ModelError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Export the decoder of a training run, and compare each artifact with Keras."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder that `keras_vae.train` wrote."""
+    format: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="{" + ",".join(FORMATS) + "} ...")
+    ] = ("saved_model", "onnx")
+    """What to write to RUN/export."""
+
+
+def run_export(config: ExportConfig) -> None:
+    """Loads the run, exports its decoder, prints one parity line an artifact.
+
+    Args:
+        config: the options.
+
+    Raises:
+        KerasVAEError: if there is no such run, or the export fails.
+    """
+    for name in config.format:
+        if name not in FORMATS:
+            raise unknown("export format", name, FORMATS)
+    if not config.run.is_dir():
+        raise ModelError(f"There is no run folder {config.run}.")
+    if not (config.run / "config.json").is_file():
+        raise ModelError(
+            f"{config.run} holds no trained model (config.json is missing); give the "
+            "folder that keras_vae.train wrote."
+        )
+    from keras_vae.model import load_run
+
+    vae, _ = load_run(config.run)
+    metrics = config.run / "metrics.json"
+    training = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else None
+    folder = config.run / "export"
+    export_decoder(vae, folder, config.format, training=training, verbose=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(run_export, ExportConfig, argv, prog="python -m export")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

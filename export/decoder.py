@@ -1,0 +1,71 @@
+"""The function that every format carries: from a latent point to an image.
+
+A trained decoder returns the parameters of its likelihood (logits, for instance). What
+is shipped is the likelihood's mean, so the artifact gives pixels in [0, 1] and nothing
+in it is random: noise that is drawn inside the graph has other values in each runtime.
+"""
+
+from keras_vae.errors import ModelError
+
+
+def decoder_mean(vae):
+    """The mean of p(x|z) as a Functional model with a static image shape.
+
+    Args:
+        vae: a `VAE`, or any object with its `decoder`, `likelihood`, `latent_dim` and
+            `num_classes`.
+
+    Returns:
+        `keras.Model` from z, float32 (batch, latent_dim), and for a conditional model
+        [z, label], label int64 (batch,), to images, float32 (batch, H, W, C) in [0, 1].
+    """
+    import keras
+
+    inputs = [keras.Input((vae.latent_dim,), name="z", dtype="float32")]
+    if vae.num_classes is not None:
+        inputs.append(keras.Input((), name="label", dtype="int64"))
+    inputs = inputs if len(inputs) > 1 else inputs[0]
+    params = vae.decoder(inputs, training=False)
+    images = vae.likelihood(params)  # (batch, H, W, C)
+    if images.dtype != "float32":  # a decoder trained in mixed precision
+        images = keras.ops.cast(images, "float32")
+    return keras.Model(inputs, images, name="decoder")
+
+
+def decode_function(model):
+    """`model` as a TensorFlow function with named inputs and a named output.
+
+    Args:
+        model: what `decoder_mean` returns.
+
+    Returns:
+        `tf.function` of z (and label) with an input signature; it returns a dict whose
+        one key, `images`, names the output in every format.
+
+    Raises:
+        ModelError: if an operator inside it draws random numbers.
+    """
+    import tensorflow as tf
+
+    if len(model.inputs) == 1:
+
+        def decode(z):
+            return {"images": model(z, training=False)}
+
+    else:
+
+        def decode(z, label):
+            return {"images": model([z, label], training=False)}
+
+    signature = [
+        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor in model.inputs
+    ]
+    function = tf.function(decode, input_signature=signature, autograph=False)
+    for operator in function.get_concrete_function().graph.get_operations():
+        if "Random" in operator.type or "Rng" in operator.type:
+            raise ModelError(
+                f"The decoder draws random numbers ({operator.type}), so no two runs "
+                "would agree; remove the random layer from the decoder."
+            )
+    return function

@@ -1,0 +1,1 @@
+"""How each runtime loads the bundle: the shortest example a user would copy."""

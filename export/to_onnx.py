@@ -1,0 +1,147 @@
+"""ONNX, the format to share: a graph of standard operators and its weights, no code.
+
+tf2onnx, which does the conversion, is kept behind this module: it only logs an operator
+that it cannot convert and writes a broken file, and it names tensors after counters.
+Here such an operator is an error, and the same weights give the same bytes.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from export.bundle import describe
+from export.decoder import decode_function, decoder_mean
+from export.parity import Artifact
+from keras_vae.errors import ModelError, UsageError
+
+OPSET = 17
+OPSETS = (17, 18)
+
+
+def write_onnx(vae, folder: Path, opset: int = OPSET) -> list[Artifact]:
+    """Writes `folder/decoder.onnx`.
+
+    Args:
+        vae: the model whose decoder is written.
+        folder: existing folder.
+        opset: version of the ONNX operator set, 17 or 18.
+
+    Returns:
+        The artifact, run by ONNX Runtime.
+
+    Raises:
+        ModelError: if the decoder uses an operator that ONNX does not have.
+        UsageError: if `opset` is not supported.
+    """
+    import onnx
+
+    from export.runtimes.python_onnxruntime import load_decoder
+
+    model = convert(decode_function(decoder_mean(vae)), "decoder", opset)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    properties = {
+        f"keras_vae.{key}": str(value) for key, value in describe(vae).items()
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model, full_check=True)
+    path = folder / "decoder.onnx"
+    onnx.save_model(model, path)
+    return [Artifact(path.name, load_decoder(path))]
+
+
+def convert(function, name: str, opset: int):
+    """A TensorFlow function as an ONNX model with reproducible bytes.
+
+    Args:
+        function: `tf.function` with an input signature; returns a dict.
+        name: name of the graph.
+        opset: version of the ONNX operator set.
+
+    Returns:
+        `onnx.ModelProto`; inputs and outputs have the function's own names.
+
+    Raises:
+        ModelError: if an operator has no counterpart in ONNX.
+        UsageError: if `opset` is not supported.
+    """
+    import onnx
+    import tf2onnx
+
+    if opset not in OPSETS:
+        raise UsageError(
+            f"The ONNX opset must be one of {', '.join(map(str, OPSETS))}, got {opset}."
+        )
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)  # what it logs as an error is raised below
+    try:
+        model, _ = tf2onnx.convert.from_function(
+            function,
+            input_signature=function.input_signature,
+            opset=opset,
+            custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
+        )
+    finally:
+        logger.setLevel(level)
+    for node in model.graph.node:
+        if not onnx.defs.has(node.op_type, opset, node.domain):
+            raise ModelError(
+                f"The decoder uses the operator {node.op_type}, which ONNX opset "
+                f"{opset} does not have; use a layer made of standard operators."
+            )
+    return _canonical(model, name)
+
+
+def _erfc(context, node, name, args):
+    # The exact GELU's only operator that ONNX lacks: erfc(x) = 1 - erf(x).
+    _replace(context, node, "Erf", lambda erf, one: [one, erf])
+
+
+def _expm1(context, node, name, args):
+    # CELU's only operator that ONNX lacks: expm1(x) = exp(x) - 1.
+    _replace(context, node, "Exp", lambda exp, one: [exp, one])
+
+
+def _replace(context, node, operator, order):
+    """Puts Sub(order(operator(x), 1)) in the place of `node`."""
+    from tf2onnx.utils import make_name
+
+    x, output = node.input[0], node.output[0]
+    kind = {
+        "shapes": [context.get_shape(output)],
+        "dtypes": [context.get_dtype(output)],
+    }
+    context.remove_node(node.name)
+    value = context.make_node(operator, [x], **kind).output[0]
+    one = context.make_const(make_name("one"), np.float32(1)).output[0]
+    context.make_node("Sub", order(value, one), outputs=[output], **kind)
+
+
+def _canonical(model, name):
+    """Renames tensors and nodes in topological order: same weights, same bytes."""
+    graph = model.graph
+    names = {value.name: value.name for value in [*graph.input, *graph.output]}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    used = []
+    for k, node in enumerate(graph.node):
+        for x in node.input:
+            if x in weights and x not in names:
+                names[x] = f"weight_{len(used)}"
+                used.append(weights[x])
+        for x in node.output:
+            names.setdefault(x, f"{node.op_type.lower()}_{k}")
+        node.name = f"{node.op_type}_{k}"
+        node.doc_string = ""
+    for node in graph.node:
+        node.input[:] = [names.get(x, x) for x in node.input]
+        node.output[:] = [names[x] for x in node.output]
+    tensors = [type(tensor).FromString(tensor.SerializeToString()) for tensor in used]
+    for tensor in tensors:
+        tensor.name = names[tensor.name]
+        tensor.doc_string = ""
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(tensors)
+    graph.name, graph.doc_string = name, ""
+    return model
