@@ -1,0 +1,130 @@
+"""`python -m keras_vae.generate RUN`: images from an exported decoder.
+
+ONNX Runtime runs the decoder and NumPy makes the noise; TensorFlow is never imported.
+The same seed gives the images that `VAE.generate` gives.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from keras_vae.cli import command
+from keras_vae.errors import ModelError, UsageError
+from keras_vae.portable_normal import check_seed, noise
+
+BATCH = 1024  # images decoded in one call: bounds the memory
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateConfig:
+    """Generate images from an exported decoder, without TensorFlow."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder, or its export folder."""
+    num_images: int = 64
+    """Images in the grid."""
+    seed: int = 0
+    """Which images: a whole number in [0, 16777216)."""
+    label: int | None = None
+    """The class, for a conditional model; default: all classes in turn."""
+    output: Path = Path("generated.png")
+    """The PNG file to write."""
+
+
+def generate(
+    bundle: str | Path, num_images: int, seed: int = 0, label: int | None = None
+) -> np.ndarray:
+    """Images from an exported decoder.
+
+    Image k depends on the seed, k and the label only, not on `num_images`.
+
+    Args:
+        bundle: folder with `decoder.onnx`, or a run folder whose `export` has it.
+        num_images: int N >= 1.
+        seed: int in [0, 2**24).
+        label: class in [0, num_classes) of a conditional model; None takes all classes
+            in turn.
+
+    Returns:
+        float32 (N, H, W, C) in [0, 1].
+
+    Raises:
+        UsageError: if an argument is out of range.
+        ModelError: if there is no decoder, or it cannot be run.
+
+    Example:
+        >>> generate("saved_models/vae", num_images=64, seed=7).shape
+        (64, 28, 28, 1)
+    """
+    if num_images < 1:
+        raise UsageError(f"num_images must be at least 1, got {num_images}.")
+    check_seed(seed)
+    session = _session(Path(bundle))
+    inputs = {value.name: value for value in session.get_inputs()}
+    z, _ = noise(seed, num_images, inputs["z"].shape[1])  # (N, D)
+    feed = {"z": z}
+    if "label" in inputs:
+        feed["label"] = _labels(session, num_images, label)
+    elif label is not None:
+        raise UsageError("This decoder takes no label; leave --label out.")
+    batches = []
+    for start in range(0, num_images, BATCH):
+        batch = {name: value[start : start + BATCH] for name, value in feed.items()}
+        batches.append(session.run(["images"], batch)[0])
+    return np.concatenate(batches)
+
+
+def _labels(session, num_images, label):
+    properties = session.get_modelmeta().custom_metadata_map
+    num_classes = int(properties["keras_vae.num_classes"])
+    if label is None:
+        return np.arange(num_images, dtype=np.int64) % num_classes
+    if not 0 <= label < num_classes:
+        raise UsageError(f"The label must be in [0, {num_classes}), got {label}.")
+    return np.full(num_images, label, np.int64)
+
+
+def _session(bundle):
+    import onnxruntime
+
+    paths = [bundle / "export" / "decoder.onnx", bundle / "decoder.onnx"]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise ModelError(
+            f"{bundle} holds no export/decoder.onnx; write it with "
+            f"`python -m export {bundle} --format onnx`."
+        )
+    onnxruntime.set_default_logger_severity(4)  # what fails is raised
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise ModelError(f"ONNX Runtime cannot read {path}: {error}") from error
+
+
+def run_generate(config: GenerateConfig) -> None:
+    """Writes a grid of images.
+
+    Args:
+        config: the options.
+    """
+    from keras_vae.plots import image_grid, save_png
+
+    if not config.output.parent.is_dir():
+        raise UsageError(f"There is no folder {config.output.parent} to write to.")
+    images = generate(config.run, config.num_images, config.seed, config.label)
+    save_png(image_grid(images), config.output)
+    print(f"{len(images)} images of seed {config.seed} in {config.output}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(
+        run_generate, GenerateConfig, argv, prog="python -m keras_vae.generate"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export import export_decoder
+from keras_vae.errors import ModelError, UsageError
+from keras_vae.generate import generate, main
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+
+
+def exported(folder, num_classes=None):
+    parts = mlp(
+        (6, 5, 1),
+        3,
+        posterior_params=6,
+        likelihood_params=1,
+        hidden=(8,),
+        num_classes=num_classes,
+    )
+    vae = VAE(*parts, num_classes=num_classes)
+    export_decoder(vae, folder / "export", ["onnx"])
+    return vae
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, exported(folder)
+
+
+def test_images_are_those_of_the_model(run):
+    folder, vae = run
+    images = generate(folder, 9, seed=7)
+    assert images.shape == (9, 6, 5, 1) and images.dtype == np.float32
+    np.testing.assert_allclose(images, vae.generate(9, seed=7), atol=1e-5)
+    np.testing.assert_array_equal(images, generate(folder / "export", 9, seed=7))
+    assert np.abs(images - generate(folder, 9, seed=8)).max() > 1e-3
+
+
+def test_image_k_does_not_depend_on_num_images(run):
+    few, many = (generate(run[0], n, seed=3) for n in (5, 1030))
+    np.testing.assert_allclose(few, many[:5], atol=1e-6)
+
+
+def test_conditional_images_follow_the_label(tmp_path):
+    vae = exported(tmp_path, num_classes=4)
+    images = generate(tmp_path, 6, seed=1, label=2)
+    np.testing.assert_allclose(images, vae.generate(6, seed=1, label=2), atol=1e-5)
+    in_turn = generate(tmp_path, 6, seed=1)
+    np.testing.assert_allclose(in_turn[2], images[2], atol=1e-6)
+    with pytest.raises(UsageError, match=r"in \[0, 4\), got 4"):
+        generate(tmp_path, 1, label=4)
+
+
+def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
+    code = (
+        "import sys; from keras_vae.generate import main\n"
+        "status = main(sys.argv[1:])\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'onnx'} & {*sys.modules}\n"
+        "sys.exit(str(heavy) if heavy else status)"
+    )
+    output = tmp_path / "grid.png"
+    options = ["--num-images", "12", "--seed", "7", "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run[0]), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "" and str(output) in done.stdout
+    with Image.open(output) as picture:
+        assert picture.format == "PNG" and picture.width > 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seed", "16777216"], "The seed must be a whole number in [0, 16777216)"),
+        (["--seed", "-1"], "The seed must be"),
+        (["--num-images", "0"], "num_images must be at least 1"),
+        (["--label", "1"], "takes no label"),
+        (["--output", "nowhere/grid.png"], "There is no folder nowhere"),
+    ],
+)
+def test_command_line_errors_are_one_line(run, capsys, arguments, message):
+    status = main([str(run[0]), *arguments])
+    captured = capsys.readouterr().err
+    assert status == 2
+    assert captured.startswith("keras-vae: error: ") and captured.count("\n") == 1
+    assert message in captured
+
+
+def test_run_without_decoder_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="holds no export/decoder.onnx"):
+        generate(tmp_path, 1)
+
+
+def test_broken_decoder_is_refused(tmp_path):
+    (tmp_path / "decoder.onnx").write_bytes(b"not a model")
+    with pytest.raises(ModelError, match="cannot read"):
+        generate(tmp_path, 1)
