@@ -1,5 +1,7 @@
 """One command: options from a dataclass, and every expected fault as one line."""
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -38,12 +40,10 @@ def command(
     Example:
         >>> sys.exit(command(train, TrainConfig, prog="python -m keras_vae.train"))
     """
-    import tyro
-
     # TensorFlow reads this on import: its start-up chatter is not for the user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        config = tyro.cli(config_class, prog=prog, description=description, args=argv)
+        config = _parse(config_class, argv, prog, description)
         return function(config) or 0
     except KerasVAEError as error:
         return _fail(error, error.exit_code)
@@ -53,6 +53,27 @@ def command(
         return _fail(error, OutputError.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+
+
+def _parse(config_class, argv, prog, description):
+    import tyro
+
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(config_class, prog=prog, description=description, args=argv)
+    except SystemExit as exit:
+        if exit.code in (0, None):  # --help
+            raise
+    # tyro draws a box: a title, the message over one or more lines, a rule, hints.
+    message = []
+    for line in printed.getvalue().splitlines()[1:]:
+        line = line.strip(" │|")
+        if not line.strip("─-"):
+            break
+        message.append(line)
+    message = " ".join(message).removeprefix(f"Error parsing {config_class.__name__}: ")
+    raise UsageError(f"{message} See --help." if "--help" not in message else message)
 
 
 def _fail(error: Exception | str, exit_code: int) -> int:

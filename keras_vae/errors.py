@@ -40,6 +40,12 @@ class OutputError(KerasVAEError):
     exit_code = 5
 
 
+class DivergedError(KerasVAEError):
+    """The training went to NaN or infinity."""
+
+    exit_code = 6
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table.
 

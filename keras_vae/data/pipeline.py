@@ -40,7 +40,7 @@ class TrainingBatches:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
         def order(_):
-            key = tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value(), 0])
+            key = tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value()])
             return tf.data.Dataset.from_tensor_slices(
                 _padded_rows(
                     tf.random.experimental.index_shuffle(

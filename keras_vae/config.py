@@ -1,0 +1,154 @@
+"""The options of a training run: one frozen dataclass <-> JSON <-> command line."""
+
+import ast
+import dataclasses
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tyro
+
+from keras_vae.errors import ModelError, UsageError, unknown
+
+
+@cache
+def choices(table: str) -> tuple[str, ...]:
+    """The names in a table, read from its source without importing it.
+
+    A table is a dict literal at the foot of its module. Parsing it instead of importing
+    it lets a command print its help without loading TensorFlow, and nothing is listed
+    twice.
+
+    Args:
+        table: Where it stands, e.g. `"keras_vae.likelihoods.LIKELIHOODS"`.
+
+    Returns:
+        The table's keys, in order.
+
+    Example:
+        >>> choices("keras_vae.objectives.OBJECTIVES")[0]
+        'elbo'
+    """
+    module, _, name = table.rpartition(".")
+    package, _, stem = module.rpartition(".")
+    folder = files(package or module)
+    source = folder.joinpath(f"{stem}.py" if package else "__init__.py").read_text()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return tuple(ast.literal_eval(key) for key in node.value.keys)
+    raise LookupError(f"{module} has no table {name}")
+
+
+def one_of(table: str):
+    """An annotation: a name out of `table`, shown as such in the help text."""
+    return tyro.conf.arg(metavar="{" + ",".join(choices(table)) + "}")
+
+
+AXES = {
+    "network": "keras_vae.networks.NETWORKS",
+    "posterior": "keras_vae.posteriors.POSTERIORS",
+    "prior": "keras_vae.priors.PRIORS",
+    "likelihood": "keras_vae.likelihoods.LIKELIHOODS",
+    "objective": "keras_vae.objectives.OBJECTIVES",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train a variational autoencoder and export its decoder.
+
+    The defaults are the textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder,
+    Adam 1e-3, batch 128, 150 epochs.
+    """
+
+    dataset: str = "auto"
+    """mnist, fashion_mnist, digits, tfds:NAME, a folder of IDX files, or a .npz or .npy
+    file; auto is MNIST where it is on disk or can be downloaded, otherwise digits."""
+    output: Path = Path("saved_models/vae")
+    """The run folder to write."""
+    overwrite: bool = False
+    """Replace the run in that folder if there is one."""
+    epochs: int = 150
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images in an optimiser step."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    validation_images: int | None = None
+    """Training images held out for validation; None is 1,000, or a tenth of the
+    training images where that is fewer; 0 holds out none."""
+    network: Annotated[str, one_of(AXES["network"])] = "mlp"
+    """Encoder and decoder."""
+    hidden: tuple[int, ...] = (400,)
+    """Widths of the encoder's hidden layers; the decoder mirrors them."""
+    activation: str = "relu"
+    """The hidden layers' activation function."""
+    latent_dim: int = 20
+    """Width of z."""
+    posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
+    """q(z|x)."""
+    prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
+    """p(z)."""
+    likelihood: Annotated[str, one_of(AXES["likelihood"])] = "bernoulli"
+    """p(x|z)."""
+    objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
+    """What is maximised."""
+    num_samples: int = 1
+    """Posterior samples an image in a training step."""
+    seed: int = 0
+    """The one seed of splits, weights, image order and noise."""
+    fused_steps: int | None = None
+    """Optimiser steps in one compiled call; None chooses, 1 is the stock Keras loop."""
+    export: tuple[str, ...] = ("saved_model", "onnx")
+    """Formats to export the decoder to at the end, or none."""
+
+    def __post_init__(self):
+        for field in ("epochs", "batch_size", "latent_dim", "num_samples"):
+            self._require(field, getattr(self, field) >= 1, "a whole number >= 1")
+        self._require("learning_rate", self.learning_rate > 0, "a number > 0")
+        self._require("seed", 0 <= self.seed < 2**24, "a whole number in [0, 2**24)")
+        self._require(
+            "hidden",
+            self.hidden and all(width >= 1 for width in self.hidden),
+            "one or more whole numbers >= 1",
+        )
+        for field in ("validation_images", "fused_steps"):
+            value, least = getattr(self, field), int(field == "fused_steps")
+            self._require(
+                field, value is None or value >= least, f"None or a number >= {least}"
+            )
+        for field, table in AXES.items():
+            if getattr(self, field) not in choices(table):
+                raise unknown(field, getattr(self, field), choices(table))
+        formats = choices("export.FORMATS")
+        for name in self.export:
+            if name not in formats and self.export != ("none",):
+                raise unknown("export format", name, [*formats, "none"])
+
+    def _require(self, field: str, holds: Any, rule: str):
+        if not holds:
+            raise UsageError(f"{field} must be {rule}; got {getattr(self, field)!r}.")
+
+    def to_json(self) -> str:
+        """The config as JSON text, one option a line."""
+        options = dataclasses.asdict(self) | {"output": str(self.output)}
+        return json.dumps(options, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The config written by `to_json`.
+
+        Raises:
+            ModelError: if `text` is not such a config.
+        """
+        try:
+            options = json.loads(text)
+            for field in ("hidden", "export"):
+                options[field] = tuple(options[field])
+            return cls(**options | {"output": Path(options["output"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(
+                f"The run's config.json is not a config of this version: {error}."
+            ) from error

@@ -1,0 +1,669 @@
+"""The variational autoencoder: encoder, posterior, prior, decoder, likelihood, joined.
+
+Read top to bottom: the parts, the pass through them (`terms`), one training step, then
+what a user asks of a trained model, and how it is saved, built and loaded.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_vae import portable_normal
+from keras_vae.config import TrainConfig
+from keras_vae.data import pipeline
+from keras_vae.divergences import closed_form_kl
+from keras_vae.errors import DataError, ModelError, UsageError, unknown
+from keras_vae.fused_steps import FusedFunction, automatic_steps
+from keras_vae.likelihoods import LIKELIHOODS
+from keras_vae.networks import NETWORKS
+from keras_vae.objectives import OBJECTIVES, Terms
+from keras_vae.posteriors import POSTERIORS
+from keras_vae.priors import PRIORS
+
+ROWS = 1024  # images encoded or decoded in one call
+EVALUATION_SEED = 2**31 - 1  # every evaluation draws the same noise
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VAE(keras.Model):
+    """A variational autoencoder (Kingma & Welling 2014, Rezende et al. 2014).
+
+    Maximises the evidence lower bound on log p(x), in nats per image:
+
+        elbo = E_{q(z|x)}[log p(x|z)] - KL(q(z|x) || p(z))  <=  log p(x)
+
+    It is an ordinary Keras model: `compile`, `fit`, `evaluate`, `predict`, `save`.
+    Images are uint8, or float in [0, 1], of shape (N, H, W, C), or (N, H, W) where
+    C = 1. Labels are used by conditional models only.
+
+    Args:
+        encoder: A built `keras.Model`: x (B, H, W, C) -> posterior parameters (B, P), or
+            the pair [mean, log_var], each (B, latent_dim). A conditional one takes
+            [x, label].
+        decoder: A built `keras.Model`: z (B, latent_dim) -> likelihood parameters
+            (B, H, W, C * K), logits for `"bernoulli"`. A conditional one takes
+            [z, label].
+        posterior: A name in `POSTERIORS`, a config dict, or a layer.
+        prior: A name in `PRIORS`, a config dict, or a layer.
+        likelihood: A name in `LIKELIHOODS`, a config dict, or a layer.
+        objective: A name in `OBJECTIVES`, a config dict, or a layer.
+        num_samples: int S >= 1, posterior samples an image.
+        num_classes: int or None; the number of labels of a conditional model.
+        seed: int, of the noise and of the order of images.
+        **kwargs: Passed to `keras.Model`.
+
+    Raises:
+        UsageError: If a part has an unknown name, or the parts do not fit together.
+
+    Example:
+        >>> encoder = keras.Sequential([
+        ...     keras.Input((28, 28, 1)), keras.layers.Flatten(),
+        ...     keras.layers.Dense(400, "relu"), keras.layers.Dense(2 * 20)])
+        >>> decoder = keras.Sequential([
+        ...     keras.Input((20,)), keras.layers.Dense(400, "relu"),
+        ...     keras.layers.Dense(784), keras.layers.Reshape((28, 28, 1))])
+        >>> vae = VAE(encoder, decoder)
+        >>> vae.compile(keras.optimizers.Adam(1e-3))
+        >>> vae.fit(images, epochs=10, batch_size=128)
+        >>> vae.generate(64, seed=7).shape
+        (64, 28, 28, 1)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        *,
+        posterior="diagonal_gaussian",
+        prior="standard_normal",
+        likelihood="bernoulli",
+        objective="elbo",
+        num_samples: int = 1,
+        num_classes: int | None = None,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.image_shape = _only_shape(encoder, "encoder", num_classes)
+        (self.latent_dim,) = _only_shape(decoder, "decoder", num_classes)
+        self.num_samples = num_samples
+        self.num_classes = num_classes
+        self.seed = seed
+        self.posterior = _part(
+            posterior, POSTERIORS, "posterior", latent_dim=self.latent_dim, seed=seed
+        )
+        self.prior = _part(prior, PRIORS, "prior", latent_dim=self.latent_dim)
+        self.likelihood = _part(likelihood, LIKELIHOODS, "likelihood")
+        self.objective = _part(objective, OBJECTIVES, "objective")
+        self._check_shapes()
+        self._trackers = [
+            keras.metrics.Mean(name=name)
+            for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
+        ]
+        self._fused = False
+        self.built = True
+
+    def _check_shapes(self):
+        width = sum(shape[-1] for shape in _shapes(self.encoder.output_shape))
+        if width != self.posterior.num_params:
+            raise UsageError(
+                f"The encoder must give {self.posterior.num_params} numbers an image "
+                f"for latent_dim={self.latent_dim}; it gives {width}. Change its last "
+                "layer or the decoder's input."
+            )
+        height, columns, channels = self.image_shape
+        expected = (height, columns, channels * self.likelihood.num_params)
+        if tuple(self.decoder.output_shape[1:]) != expected:
+            raise UsageError(
+                f"The decoder must give {expected} for images {self.image_shape}; it "
+                f"gives {tuple(self.decoder.output_shape[1:])}. End it with "
+                f"keras.layers.Reshape({expected})."
+            )
+
+    # === One pass ===
+
+    def _inputs(self, x, label):
+        """What a network takes: x or z alone, or with the label where conditional."""
+        if self.num_classes is None:
+            return x
+        if label is None:
+            raise UsageError(
+                "A conditional VAE needs a label for each image; got none."
+            )
+        return [x, label]
+
+    def _params(self, x, label=None, training=False):
+        """The encoder's output as one tensor, (B, P)."""
+        params = self.encoder(self._inputs(x, label), training=training)
+        if isinstance(params, list | tuple):
+            params = ops.concatenate(params, axis=-1)
+        return ops.cast(params, "float32")
+
+    def terms(self, x, label=None, weight=None, *, training=False) -> Terms:
+        """One pass: encode, sample, decode, and every term of the objective.
+
+        Args:
+            x: float (B, H, W, C) in [0, 1].
+            label: int (B,), for a conditional model.
+            weight: float (B,), 0 for images that only pad the batch.
+            training: bool, passed to the networks.
+
+        Returns:
+            `Terms`, in nats per image; S is `num_samples`.
+        """
+        params = self._params(x, label, training)  # (B, P)
+        z, log_posterior = self.posterior.sample_and_log_prob(
+            params, self.num_samples
+        )  # (S, B, D), (S, B)
+        rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
+        if self.num_classes is not None and self.num_samples > 1:
+            label = ops.tile(label, [self.num_samples])
+        output = self.decoder(self._inputs(rows, label), training=training)
+        output = ops.reshape(
+            ops.cast(output, "float32"),
+            (self.num_samples, -1, *self.decoder.output_shape[1:]),
+        )  # (S, B, H, W, C * K)
+        kl = closed_form_kl(self.posterior, self.prior)
+        return Terms(
+            log_likelihood=self.likelihood.log_prob(output, x),
+            log_prior=self.prior.log_prob(z),
+            log_posterior=log_posterior,
+            kl_per_dimension=kl and kl(params),
+            z=z,
+            weight=weight,
+            params=params,
+            posterior=self.posterior,
+            prior=self.prior,
+            step=self.optimizer.iterations if training else None,
+        )
+
+    def call(self, inputs, training=False):
+        """Reconstructs images: the likelihood's mean at the posterior's mean."""
+        x, label = inputs if isinstance(inputs, list | tuple) else (inputs, None)
+        params = self._params(self._scaled(x), label, training)
+        z = self._inputs(self.posterior.mean(params), label)
+        return self._mean(self.decoder(z, training=training))
+
+    def _mean(self, output):
+        return self.likelihood(ops.cast(output, "float32"))
+
+    def _scaled(self, x):
+        """Images as float32 (B, H, W, C) in [0, 1]; integers are taken as 0 to 255."""
+        x = ops.convert_to_tensor(x)
+        scale = 255.0 if keras.backend.is_int_dtype(x.dtype) else 1.0
+        return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
+
+    # === Training ===
+
+    def compile(
+        self,
+        optimizer="adam",
+        *,
+        steps_per_execution: int | str = "auto",
+        jit_compile: bool | str = "auto",
+        **kwargs,
+    ):
+        """Configures training; see `keras.Model.compile`.
+
+        Args:
+            optimizer: A name or a `keras.optimizers.Optimizer`.
+            steps_per_execution: int, the training steps in one compiled call;
+                `"auto"` chooses about 0.2 seconds' worth; 1 is the stock Keras loop.
+                It changes the speed, not the result.
+            jit_compile: Whether XLA compiles the steps; `"auto"` is yes for more than
+                one step in a call, and what Keras chooses for the stock loop.
+            **kwargs: Passed to `keras.Model.compile`.
+        """
+        self._steps_per_execution = steps_per_execution
+        self._fused_jit = jit_compile in ("auto", True)
+        super().compile(
+            optimizer,
+            steps_per_execution=1
+            if steps_per_execution == "auto"
+            else steps_per_execution,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self):
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "steps_per_execution": self._steps_per_execution,
+        }
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def metrics(self):
+        return [*self._trackers]
+
+    def train_step(self, data):
+        """One optimiser step on one batch; returns the metrics so far."""
+        x, label, weight = _unpack(data)
+        with tf.GradientTape() as tape:
+            terms = self.terms(self._scaled(x), label, weight, training=True)
+            losses = self.objective.loss(terms)  # (B,)
+            loss = _weighted_mean(losses, weight) + sum(self.losses)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_weights)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.trainable_weights, strict=True)
+        )
+        return self._update_metrics(terms, losses)
+
+    def test_step(self, data):
+        """The metrics of one batch, without training."""
+        x, label, weight = _unpack(data)
+        terms = self.terms(self._scaled(x), label, weight)
+        return self._update_metrics(terms, self.objective.loss(terms))
+
+    def _update_metrics(self, terms, losses):
+        log_likelihood = ops.mean(terms.log_likelihood, axis=0)
+        values = (losses, terms.elbo, log_likelihood, terms.kl_divergence)  # each (B,)
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=terms.weight)
+        return self.get_metrics_result()
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, **kwargs
+    ):
+        """Trains the model; see `keras.Model.fit`.
+
+        Images in an array are taken in an order that is a pure function of (`seed`,
+        epoch), so with `initial_epoch` a run goes on in the order it would have had.
+
+        Args:
+            x: uint8 (N, H, W, C), or float in [0, 1]; or a `tf.data.Dataset` of batches
+                of images, (images, labels) or (images, labels, weights).
+            y: int (N,), labels for a conditional model.
+            batch_size: int, images in an optimiser step; default 32.
+            epochs: int, the epoch to train up to.
+            callbacks: A list of `keras.callbacks.Callback`.
+            **kwargs: Passed to `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            DataError: If `x` holds no image, or pixels that are neither in [0, 255]
+                as integers nor in [0, 1] as floats.
+        """
+        batch_size = batch_size or 32
+        split = kwargs.pop("validation_split", 0.0)
+        validation_data = kwargs.pop("validation_data", None)
+        if _is_array(x):
+            x, y = self._arrays(x, y)
+            if split and validation_data is None:
+                number = int(len(x) * (1 - split))
+                validation_data = (x[number:], y[number:])
+                x, y = x[:number], y[:number]
+            if kwargs.get("sample_weight") is None and kwargs.get("shuffle", True):
+                batches = pipeline.TrainingBatches(x, y, batch_size, self.seed)
+                callbacks = [batches.follow_epochs(), *(callbacks or [])]
+                x, y = batches.dataset, None
+        if validation_data is not None:
+            if not isinstance(validation_data, list | tuple):
+                validation_data = (validation_data,)
+            size = kwargs.get("validation_batch_size") or batch_size
+            validation_data = self._evaluation_batches(
+                *validation_data, batch_size=size
+            )
+        x = self._fusable(x, kwargs.get("steps_per_epoch"))
+        if isinstance(x, tf.data.Dataset):  # has its own batches and order
+            batch_size, kwargs["shuffle"] = None, False
+        return super().fit(
+            x,
+            y,
+            batch_size,
+            epochs,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """The mean metrics in nats per image; see `keras.Model.evaluate`.
+
+        Every call draws the same noise, and leaves the training noise where it was.
+
+        Args:
+            x: As for `fit`.
+            y: int (N,), labels for a conditional model.
+            batch_size: int; default 32.
+            **kwargs: Passed to `keras.Model.evaluate`.
+
+        Returns:
+            The metrics, a list in the order of `metrics_names`, or a dict with
+            `return_dict=True`.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
+            x = self._evaluation_batches(x, y, batch_size=batch_size or 32)
+            x = self._fusable(x, kwargs.get("steps"))
+        states = [v for v in self.variables if v.name == "seed_generator_state"]
+        before = [state.numpy() for state in states]
+        for index, state in enumerate(states):
+            state.assign([EVALUATION_SEED, index])
+        try:
+            return super().evaluate(x, **kwargs)
+        finally:
+            for state, value in zip(states, before, strict=True):
+                state.assign(value)
+
+    def _arrays(self, x, y):
+        """Checked images (N, H, W, C) and labels (N,), zeros where there are none."""
+        images = np.asarray(x)
+        if not len(images) or images[0].size != np.prod(self.image_shape):
+            raise DataError(
+                f"Expected images of shape (N, {str(self.image_shape)[1:-1]}) with "
+                f"N >= 1; got {images.shape}."
+            )
+        if images.dtype != np.uint8:
+            highest = 1 if images.dtype.kind == "f" else 255
+            low, high = images.min(), images.max()
+            if not (low >= 0 and high <= highest):  # also refuses NaN
+                raise DataError(
+                    f"Expected {images.dtype} pixels in [0, {highest}]; got values from "
+                    f"{low} to {high}. Scale the images, or pass uint8."
+                )
+            images = images.astype("float32" if highest == 1 else "uint8")
+        if self.num_classes is None or y is None:
+            labels = np.zeros(len(images), np.int64)
+        else:
+            labels = np.asarray(y).reshape(-1).astype(np.int64)
+        return images.reshape(-1, *self.image_shape), labels
+
+    def _evaluation_batches(self, x, y=None, *, batch_size):
+        if _is_array(x):
+            return pipeline.evaluation_batches(*self._arrays(x, y), batch_size)
+        return x
+
+    def _fusable(self, x, steps):
+        """Batches of one shape, where that is possible, and how many to fuse."""
+        self._fused = (
+            isinstance(x, tf.data.Dataset)
+            and self._steps_per_execution != 1
+            and not self.run_eagerly
+            and not tf.distribute.has_strategy()
+        )
+        if not self._fused:
+            return x
+        x = pipeline.of_one_shape(x)
+        if self._steps_per_execution == "auto":
+            number = automatic_steps(self, x.element_spec)
+            while steps and steps % number:  # an epoch is a whole number of calls
+                number -= 1
+            self.steps_per_execution = number
+        return x
+
+    def make_train_function(self, force=False):
+        if not self._fused:
+            super().make_train_function(force or _is_fused(self.train_function))
+        elif force or not _is_fused(self.train_function):
+            self.train_function = FusedFunction(self, self.train_step, self._fused_jit)
+
+    def make_test_function(self, force=False):
+        if not self._fused:
+            super().make_test_function(force or _is_fused(self.test_function))
+        elif force or not _is_fused(self.test_function):
+            self.test_function = FusedFunction(self, self.test_step, self._fused_jit)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent so far on compiling the fused training steps."""
+        function = self.train_function
+        return function.compile_seconds if _is_fused(function) else 0.0
+
+    # === What a trained model is for ===
+
+    def encode(self, x, label=None) -> np.ndarray:
+        """The mean of q(z|x).
+
+        Args:
+            x: uint8 (N, H, W, C), or float in [0, 1].
+            label: int (N,), for a conditional model.
+
+        Returns:
+            float32 (N, latent_dim).
+        """
+        x, label = self._arrays(x, label)
+        return self._batched(self._encode_batch, x, label)
+
+    def decode(self, z, label=None) -> np.ndarray:
+        """The mean image of p(x|z).
+
+        Args:
+            z: float (N, latent_dim).
+            label: int (N,), for a conditional model.
+
+        Returns:
+            float32 (N, H, W, C) in [0, 1].
+        """
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise UsageError(f"z must be (N, {self.latent_dim}); got {z.shape}.")
+        if label is None and self.num_classes is None:
+            label = np.zeros(len(z), np.int64)
+        return self._batched(self._decode_batch, z, label)
+
+    def reconstruct(self, x, label=None) -> np.ndarray:
+        """Encodes images to the mean of q(z|x) and decodes that.
+
+        Args:
+            x: uint8 (N, H, W, C), or float in [0, 1].
+            label: int (N,), for a conditional model.
+
+        Returns:
+            float32 (N, H, W, C) in [0, 1].
+        """
+        return self.decode(self.encode(x, label), label)
+
+    def generate(self, num_images: int, seed: int = 0, label=None) -> np.ndarray:
+        """Mean images of prior draws.
+
+        The draws come from `portable_normal`, so that an exported decoder gives the
+        same images for the same seed in any runtime, and image k does not depend on
+        `num_images`.
+
+        Args:
+            num_images: int N >= 1.
+            seed: int in [0, 2**24).
+            label: int or int (N,), for a conditional model; default: 0, 1, 2, ... again
+                and again.
+
+        Returns:
+            float32 (N, H, W, C) in [0, 1].
+
+        Raises:
+            UsageError: If a number is out of range.
+        """
+        z = self._prior_draws(num_images, portable_normal.check_seed(seed))
+        if label is None:
+            label = np.arange(num_images) % (self.num_classes or 1)
+        return self.decode(z, np.broadcast_to(label, num_images).astype(np.int64))
+
+    @functools.cached_property
+    def _encode_batch(self):
+        return tf.function(
+            lambda x, label: self.posterior.mean(self._params(self._scaled(x), label)),
+            reduce_retracing=True,
+        )
+
+    @functools.cached_property
+    def _decode_batch(self):
+        return tf.function(
+            lambda z, label: self._mean(self.decoder(self._inputs(z, label))),
+            reduce_retracing=True,
+        )
+
+    @tf.autograph.experimental.do_not_convert
+    def _prior_draws(self, num_images, seed):
+        noise = portable_normal.noise(seed, num_images, self.latent_dim)
+        return ops.convert_to_numpy(self.prior.from_noise(*noise))
+
+    @staticmethod
+    def _batched(function, *arrays):
+        parts = [
+            function(*(array[start : start + ROWS] for array in arrays)).numpy()
+            for start in range(0, len(arrays[0]), ROWS)
+        ]
+        return np.concatenate(parts)
+
+    # === Saving ===
+
+    def get_config(self):
+        parts = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
+        return {
+            "name": self.name,
+            **{
+                part: keras.saving.serialize_keras_object(getattr(self, part))
+                for part in parts
+            },
+            "num_samples": self.num_samples,
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+def build_vae(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int | None = None,
+) -> VAE:
+    """The model that a config describes, with fresh weights, not compiled.
+
+    Args:
+        config: The options of the run.
+        image_shape: (H, W, C) of the data.
+        num_classes: int, for a conditional model.
+
+    Returns:
+        `VAE`; the same config gives the same weights.
+    """
+    posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
+    likelihood = LIKELIHOODS[config.likelihood]()
+    encoder, decoder = NETWORKS[config.network](
+        image_shape,
+        config.latent_dim,
+        posterior_params=posterior.num_params,
+        likelihood_params=likelihood.num_params,
+        hidden=config.hidden,
+        activation=config.activation,
+        num_classes=num_classes,
+        seed=config.seed,
+    )
+    return VAE(
+        encoder,
+        decoder,
+        posterior=posterior,
+        prior=config.prior,
+        likelihood=likelihood,
+        objective=config.objective,
+        num_samples=config.num_samples,
+        num_classes=num_classes,
+        seed=config.seed,
+        name="vae",
+    )
+
+
+def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
+    """The trained model of a run folder.
+
+    The model is built from `config.json`, and only arrays are read from `model.keras`:
+    no code in the file is run.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The model with its trained weights, and the config of the run.
+
+    Raises:
+        ModelError: If the folder holds no complete run.
+
+    Example:
+        >>> vae, config = load_run("saved_models/vae")
+    """
+    run = Path(run)
+    for name in ("config.json", "model.keras"):
+        if not (run / name).is_file():
+            raise ModelError(
+                f"{run} is not a finished run: it has no {name}. Train one with "
+                "python -m keras_vae.train."
+            )
+    text = (run / "config.json").read_text(encoding="utf-8")
+    config = TrainConfig.from_json(text)
+    data = json.loads(text)["data"]
+    vae = build_vae(config, tuple(data["image_shape"]), data["num_classes"])
+    try:
+        vae.load_weights(run / "model.keras")
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelError(
+            f"{run / 'model.keras'} does not hold the weights that config.json "
+            f"describes: {error}."
+        ) from error
+    return vae, config
+
+
+def _part(value, table, kind, **kwargs):
+    """A component: made by name, read from a config dict, or taken as it is."""
+    if isinstance(value, str):
+        if value not in table:
+            raise unknown(kind, value, table)
+        return table[value](**kwargs)
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value
+
+
+def _shapes(shape):
+    return shape if isinstance(shape, list) else [shape]
+
+
+def _only_shape(network, name, num_classes):
+    """The shape, without the batch axis, of a network's first input."""
+    if not getattr(network, "built", False):
+        raise UsageError(f"The {name} must be built; begin it with keras.Input(shape).")
+    shapes = _shapes(network.input_shape)
+    expected = 1 if num_classes is None else 2
+    if len(shapes) != expected:
+        raise UsageError(
+            f"The {name} must take {expected} input(s) for num_classes={num_classes}; "
+            f"it takes {len(shapes)}."
+        )
+    return tuple(shapes[0][1:])
+
+
+def _unpack(data):
+    """Images, labels and weights (or None) of a batch in any form that Keras accepts."""
+    if isinstance(data, dict):  # as tensorflow-datasets gives them
+        return data["image"], data.get("label"), None
+    return keras.utils.unpack_x_y_sample_weight(data)
+
+
+def _weighted_mean(values, weight):
+    """The mean of values (B,) over the images that count."""
+    if weight is None:
+        return ops.mean(values)
+    weight = ops.cast(weight, values.dtype)
+    return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def _is_array(x):
+    return isinstance(x, np.ndarray | tf.Tensor)
+
+
+def _is_fused(function):
+    return isinstance(function, FusedFunction)
