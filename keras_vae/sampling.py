@@ -10,13 +10,32 @@ from keras import ops
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 20.0
 
 
+def bound(value, low: float, high: float):
+    """Clips a value, but lets the gradient pass as if it had not been clipped.
+
+    A straight-through estimator: a parameter that left the range can come back, where
+    `clip` alone would hold it outside with a gradient of zero. Values inside come back
+    bit for bit.
+
+    Args:
+        value: float (...), finite.
+        low: The smallest value returned.
+        high: The largest value returned.
+
+    Returns:
+        float (...), in [low, high].
+    """
+    clipped = ops.clip(value, low, high)
+    # value - value is exactly zero and carries the gradient
+    return ops.stop_gradient(clipped) + (value - ops.stop_gradient(value))
+
+
 def bound_log_var(log_var):
     """Bounds a log-variance to [-30, 20], so that its exponential stays finite.
 
     `exp(89)` is infinite in float32, and one wild log-variance turns every weight into
-    NaN. Values inside the bounds come back bit for bit. Outside, the value is the bound
-    and the gradient still passes (a straight-through estimator), so that the KL term
-    can pull a log-variance that left the range back into it.
+    NaN. Values inside the bounds come back bit for bit. Outside, the gradient still
+    passes (see `bound`), so that the KL term pulls the log-variance back.
 
     Args:
         log_var: float (...), natural log of a variance.
@@ -28,9 +47,7 @@ def bound_log_var(log_var):
         >>> bound_log_var(ops.convert_to_tensor([1.5, 1e4])).numpy().tolist()
         [1.5, 20.0]
     """
-    bounded = ops.clip(log_var, LOG_VAR_MIN, LOG_VAR_MAX)
-    # log_var - log_var is exactly zero and carries the gradient
-    return ops.stop_gradient(bounded) + (log_var - ops.stop_gradient(log_var))
+    return bound(log_var, LOG_VAR_MIN, LOG_VAR_MAX)
 
 
 def reparameterize(mean, log_var, noise):
