@@ -29,14 +29,14 @@ class FusedFunction:
     Args:
         model: the `keras.Model` whose metrics the steps update.
         step: `model.train_step` or `model.test_step`.
-        jit_compile: whether XLA compiles the loop; if it cannot, a warning says so and
-            the loop runs as an ordinary TensorFlow graph.
+
+    The loop is compiled by XLA if `model.jit_compile`. If XLA cannot compile it, a
+    warning says so once and the loop runs as an ordinary TensorFlow graph.
     """
 
-    def __init__(self, model, step, jit_compile: bool):
+    def __init__(self, model, step):
         self.model = model
         self.step = step
-        self.jit_compile = jit_compile
         self.compile_seconds = 0.0
         self._run = None
         self._specs = None
@@ -61,7 +61,7 @@ class FusedFunction:
         nothing = tree.map_structure(
             lambda spec: tf.zeros((num_steps, *spec.shape), spec.dtype), element_spec
         )
-        self._run = self._program(self.jit_compile)
+        self._run = self._program(self.model.jit_compile)
         try:
             self._run(tf.constant(0), nothing)
         except (
@@ -69,7 +69,7 @@ class FusedFunction:
             tf.errors.UnimplementedError,
             tf.errors.InternalError,
         ) as error:
-            if not self.jit_compile:
+            if not self.model.jit_compile:
                 raise
             reason = str(error.message).splitlines()[0]
             warnings.warn(
@@ -77,7 +77,7 @@ class FusedFunction:
                 f"time and slower: {reason}",
                 stacklevel=2,
             )
-            self.jit_compile = False
+            self.model.jit_compile = False
             self._run = self._program(False)
             self._run(tf.constant(0), nothing)
         self._specs = (element_spec, num_steps)

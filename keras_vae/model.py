@@ -42,8 +42,8 @@ class VAE(keras.Model):
     C = 1. Labels are used by conditional models only.
 
     Args:
-        encoder: A built `keras.Model`: x (B, H, W, C) -> posterior parameters (B, P), or
-            the pair [mean, log_var], each (B, latent_dim). A conditional one takes
+        encoder: A built `keras.Model`: x (B, H, W, C) -> posterior parameters (B, P),
+            or the pair [mean, log_var], each (B, latent_dim). A conditional one takes
             [x, label].
         decoder: A built `keras.Model`: z (B, latent_dim) -> likelihood parameters
             (B, H, W, C * K), logits for `"bernoulli"`. A conditional one takes
@@ -217,12 +217,13 @@ class VAE(keras.Model):
             steps_per_execution: int, the training steps in one compiled call;
                 `"auto"` chooses about 0.2 seconds' worth; 1 is the stock Keras loop.
                 It changes the speed, not the result.
-            jit_compile: Whether XLA compiles the steps; `"auto"` is yes for more than
-                one step in a call, and what Keras chooses for the stock loop.
+            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, on a CPU too.
+                It changes the noise that a seed gives.
             **kwargs: Passed to `keras.Model.compile`.
         """
         self._steps_per_execution = steps_per_execution
-        self._fused_jit = jit_compile in ("auto", True)
+        if jit_compile == "auto" and not tf.distribute.has_strategy():
+            jit_compile = True
         super().compile(
             optimizer,
             steps_per_execution=1
@@ -317,8 +318,8 @@ class VAE(keras.Model):
             validation_data = self._evaluation_batches(
                 *validation_data, batch_size=size
             )
-        x = self._fusable(x, kwargs.get("steps_per_epoch"))
-        if isinstance(x, tf.data.Dataset):  # has its own batches and order
+        x = self._prepared(x, kwargs.get("steps_per_epoch"))
+        if not _is_array(x):  # has its own batches and order
             batch_size, kwargs["shuffle"] = None, False
         return super().fit(
             x,
@@ -347,7 +348,7 @@ class VAE(keras.Model):
         """
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
             x = self._evaluation_batches(x, y, batch_size=batch_size or 32)
-            x = self._fusable(x, kwargs.get("steps"))
+            x = self._prepared(x, kwargs.get("steps"))
         states = [v for v in self.variables if v.name == "seed_generator_state"]
         before = [state.numpy() for state in states]
         for index, state in enumerate(states):
@@ -371,8 +372,8 @@ class VAE(keras.Model):
             low, high = images.min(), images.max()
             if not (low >= 0 and high <= highest):  # also refuses NaN
                 raise DataError(
-                    f"Expected {images.dtype} pixels in [0, {highest}]; got values from "
-                    f"{low} to {high}. Scale the images, or pass uint8."
+                    f"Expected {images.dtype} pixels in [0, {highest}]; got values "
+                    f"from {low} to {high}. Scale the images, or pass uint8."
                 )
             images = images.astype("float32" if highest == 1 else "uint8")
         if self.num_classes is None or y is None:
@@ -386,18 +387,14 @@ class VAE(keras.Model):
             return pipeline.evaluation_batches(*self._arrays(x, y), batch_size)
         return x
 
-    def _fusable(self, x, steps):
-        """Batches of one shape, where that is possible, and how many to fuse."""
-        self._fused = (
-            isinstance(x, tf.data.Dataset)
-            and self._steps_per_execution != 1
-            and not self.run_eagerly
-            and not tf.distribute.has_strategy()
-        )
-        if not self._fused:
+    def _prepared(self, x, steps):
+        """Batches of one shape, where that is possible; decides how many to fuse."""
+        self._fused = False
+        if not isinstance(x, tf.data.Dataset) or tf.distribute.has_strategy():
             return x
         x = pipeline.of_one_shape(x)
-        if self._steps_per_execution == "auto":
+        self._fused = self._steps_per_execution != 1 and not self.run_eagerly
+        if self._fused and self._steps_per_execution == "auto":
             number = automatic_steps(self, x.element_spec)
             while steps and steps % number:  # an epoch is a whole number of calls
                 number -= 1
@@ -408,13 +405,13 @@ class VAE(keras.Model):
         if not self._fused:
             super().make_train_function(force or _is_fused(self.train_function))
         elif force or not _is_fused(self.train_function):
-            self.train_function = FusedFunction(self, self.train_step, self._fused_jit)
+            self.train_function = FusedFunction(self, self.train_step)
 
     def make_test_function(self, force=False):
         if not self._fused:
             super().make_test_function(force or _is_fused(self.test_function))
         elif force or not _is_fused(self.test_function):
-            self.test_function = FusedFunction(self, self.test_step, self._fused_jit)
+            self.test_function = FusedFunction(self, self.test_step)
 
     @property
     def compile_seconds(self) -> float:
@@ -647,7 +644,7 @@ def _only_shape(network, name, num_classes):
 
 
 def _unpack(data):
-    """Images, labels and weights (or None) of a batch in any form that Keras accepts."""
+    """Images, labels and weights (or None) of a batch in any form Keras accepts."""
     if isinstance(data, dict):  # as tensorflow-datasets gives them
         return data["image"], data.get("label"), None
     return keras.utils.unpack_x_y_sample_weight(data)

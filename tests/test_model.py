@@ -1,0 +1,281 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from scipy.special import expit
+from scipy.stats import norm
+
+from keras_vae.errors import DataError, UsageError
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+
+
+def images(number, shape=(6, 5, 1), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (number, *shape), np.uint8)
+
+
+def small_vae(shape=(6, 5, 1), latent_dim=3, seed=1, num_classes=None, **kwargs):
+    encoder, decoder = mlp(
+        shape,
+        latent_dim,
+        posterior_params=2 * latent_dim,
+        likelihood_params=1,
+        hidden=(8,),
+        num_classes=num_classes,
+        seed=seed,
+    )
+    vae = VAE(encoder, decoder, seed=seed, num_classes=num_classes, **kwargs)
+    vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=3, jit_compile=False)
+    return vae
+
+
+def test_train_step_is_the_step_computed_by_hand():
+    # linear encoder and decoder, 2 pixels, 1 latent, so that the chain rule is short
+    encoder = keras.Sequential(
+        [keras.Input((2, 1, 1)), layers.Flatten(), layers.Dense(2)]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((1,)), layers.Dense(2), layers.Reshape((2, 1, 1))]
+    )
+    vae = VAE(encoder, decoder, seed=3)
+    vae.compile(keras.optimizers.SGD(0.1))
+    w, b, v, c = (a.astype(np.float64) for a in vae.get_weights()[:4])
+    x = np.array([[0.2, 0.9], [0.7, 0.1], [1.0, 0.4]])
+    noise = keras.random.normal((1, 3, 1), seed=keras.random.SeedGenerator(3))
+    noise = np.asarray(noise, np.float64)[0]
+
+    logs = vae.train_step(tf.constant(x.reshape(3, 2, 1, 1), tf.float32))
+
+    mean, log_var = np.split(x @ w + b, 2, axis=1)
+    z = mean + np.exp(log_var / 2) * noise
+    p = expit(z @ v + c)
+    log_likelihood = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1)
+    kl = -0.5 * (1 + log_var - mean**2 - np.exp(log_var)).sum(1)
+    d_logits = (p - x) / 3
+    d_z = d_logits @ v.T
+    d_log_var = d_z * noise * np.exp(log_var / 2) / 2 + (np.exp(log_var) - 1) / 6
+    d_params = np.concatenate([d_z + mean / 3, d_log_var], axis=1)
+    gradients = [x.T @ d_params, d_params.sum(0), z.T @ d_logits, d_logits.sum(0)]
+    for weight, old, gradient in zip(
+        vae.get_weights()[:4], (w, b, v, c), gradients, strict=True
+    ):
+        # float32 arithmetic of a dozen operations
+        np.testing.assert_allclose(weight, old - 0.1 * gradient, rtol=1e-5, atol=1e-6)
+    elbo = np.mean(log_likelihood - kl)
+    np.testing.assert_allclose(float(logs["loss"]), -elbo, rtol=1e-6)
+    np.testing.assert_allclose(float(logs["kl_divergence"]), kl.mean(), rtol=1e-5)
+
+
+def test_metrics_add_up_and_are_exact_with_a_short_last_batch():
+    vae = small_vae()
+    output = vae.encoder.layers[-1]
+    kernel, bias = output.get_weights()
+    bias[3:] = -30.0  # a variance of 1e-13: noise cannot be seen
+    kernel[:, 3:] = 0.0
+    output.set_weights([kernel, bias])
+    x = images(10)
+    metrics = vae.evaluate(x, batch_size=4, return_dict=True, verbose=0)
+
+    scaled = x / 255.0
+    mean = vae.encode(x)
+    p = vae.decode(mean).astype(np.float64)
+    log_likelihood = (scaled * np.log(p) + (1 - scaled) * np.log(1 - p)).sum((1, 2, 3))
+    log_q = norm.logpdf(0, 0, np.exp(-15)) * 3
+    kl = 0.5 * (mean**2 + np.exp(-30.0) + 30 - 1).sum(1)
+    assert np.isfinite(log_q)
+    # float32 sums of 30 pixels
+    np.testing.assert_allclose(
+        metrics["log_likelihood"], log_likelihood.mean(), rtol=1e-5
+    )
+    np.testing.assert_allclose(metrics["kl_divergence"], kl.mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["elbo"], metrics["log_likelihood"] - metrics["kl_divergence"], rtol=1e-6
+    )
+    np.testing.assert_allclose(metrics["loss"], -metrics["elbo"], rtol=1e-6)
+
+
+def test_evaluate_repeats_itself_and_leaves_the_training_noise_alone():
+    x = images(20)
+    quiet, evaluated = small_vae(), small_vae()
+    quiet.fit(x, batch_size=8, epochs=2, verbose=0)
+    evaluated.fit(x, batch_size=8, epochs=1, verbose=0)
+    first = evaluated.evaluate(x, verbose=0)
+    assert first == evaluated.evaluate(x, verbose=0)
+    evaluated.fit(x, batch_size=8, epochs=2, initial_epoch=1, verbose=0)
+    for a, b in zip(quiet.get_weights(), evaluated.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_same_seed_trains_to_the_same_weights():
+    runs = []
+    for _ in range(2):
+        keras.utils.clear_session()
+        vae = small_vae(seed=4)
+        vae.fit(images(21), batch_size=8, epochs=2, verbose=0)
+        runs.append(vae.get_weights())
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_uint8_and_float_images_train_alike():
+    x = images(16)
+    a, b = small_vae(), small_vae()
+    a.fit(x, batch_size=8, verbose=0)
+    b.fit((x / np.float32(255)), batch_size=8, verbose=0)
+    for left, right in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["images", "pairs", "autoencoder", "dict"])
+def test_fit_takes_the_forms_that_keras_takes(form):
+    x, y = images(11), np.arange(11) % 2
+    element = {
+        "images": x,
+        "pairs": (x, y),
+        "autoencoder": (x, x),
+        "dict": {"image": x, "label": y},
+    }[form]
+    vae = small_vae()
+    history = vae.fit(
+        tf.data.Dataset.from_tensor_slices(element).batch(4),
+        epochs=2,
+        validation_data=x,
+        verbose=0,
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    assert vae.optimizer.iterations.numpy() == 6
+    assert set(history.history) == {
+        prefix + name
+        for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
+        for prefix in ("", "val_")
+    }
+
+
+def test_images_without_a_channel_axis_and_a_validation_split():
+    x = images(20, (6, 5))
+    history = small_vae().fit(x, validation_split=0.25, batch_size=5, verbose=0)
+    assert "val_elbo" in history.history
+
+
+def test_a_generator_trains_through_the_stock_loop():
+    def batches():
+        while True:
+            yield (images(4),)
+
+    vae = small_vae()
+    vae.fit(batches(), steps_per_epoch=3, epochs=2, verbose=0)
+    assert vae.optimizer.iterations.numpy() == 6
+
+
+def test_own_networks_with_two_heads():
+    inputs = keras.Input((28, 28, 1))
+    hidden = layers.Dense(16, "relu")(layers.Flatten()(inputs))
+    encoder = keras.Model(inputs, [layers.Dense(2)(hidden), layers.Dense(2)(hidden)])
+    decoder = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(784), layers.Reshape((28, 28, 1))]
+    )
+    vae = VAE(encoder, decoder)
+    vae.compile("adam")
+    vae.fit(images(12, (28, 28, 1)), batch_size=4, verbose=0)
+    assert vae.generate(5, seed=1).shape == (5, 28, 28, 1)
+    mean, _ = encoder(images(3, (28, 28, 1)) / np.float32(255))
+    np.testing.assert_allclose(
+        vae.encode(images(3, (28, 28, 1))), mean, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_predict_and_reconstruct_give_the_mean_image():
+    vae, x = small_vae(), images(9)
+    predicted = vae.predict(x, verbose=0)
+    np.testing.assert_allclose(predicted, vae.reconstruct(x), atol=1e-6)
+    assert predicted.shape == (9, 6, 5, 1)
+    assert 0 <= predicted.min() and predicted.max() <= 1
+
+
+def test_generate_is_stable_under_the_number_of_images():
+    vae = small_vae()
+    many = vae.generate(1500, seed=5)
+    np.testing.assert_allclose(vae.generate(3, seed=5), many[:3], atol=1e-6)
+    assert np.abs(vae.generate(3, seed=6) - many[:3]).max() > 1e-4
+
+
+def test_conditional_model_uses_its_labels():
+    x, y = images(12), np.arange(12) % 3
+    vae = small_vae(num_classes=3, num_samples=2)
+    vae.fit(x, y, batch_size=4, verbose=0)
+    sevens, ones = vae.generate(2, seed=1, label=2), vae.generate(2, seed=1, label=1)
+    assert np.abs(sevens - ones).max() > 1e-4
+    assert vae.reconstruct(x, y).shape == x.shape
+
+
+def test_saved_model_comes_back_with_every_argument(tmp_path):
+    vae = small_vae(
+        num_samples=4,
+        num_classes=3,
+        objective={
+            "module": "keras_vae.objectives",
+            "class_name": "ELBO",
+            "config": {"beta": 2.5, "name": "objective"},
+            "registered_name": "keras_vae>ELBO",
+        },
+    )
+    vae.compile(keras.optimizers.SGD(0.05, momentum=0.9), steps_per_execution=3)
+    x, y = images(12), np.arange(12) % 3
+    vae.fit(x, y, batch_size=4, verbose=0)
+    vae.save(tmp_path / "vae.keras")
+    again = keras.saving.load_model(tmp_path / "vae.keras")
+    assert isinstance(again, VAE)
+    for part in ("posterior", "prior", "likelihood", "objective"):
+        assert again.get_config()[part] == vae.get_config()[part]
+    assert again.num_samples == 4 and again.num_classes == 3 and again.seed == 1
+    assert float(again.objective.beta) == 2.5
+    assert isinstance(again.optimizer, keras.optimizers.SGD)
+    assert again.evaluate(x, y, verbose=0) == vae.evaluate(x, y, verbose=0)
+    for a, b in zip(vae.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_gradient_is_lost_on_the_way_through_the_sampling():
+    vae = small_vae()
+    x = tf.constant(images(4) / 255.0, tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(vae.objective.loss(vae.terms(x, training=True)))
+    for gradient in tape.gradient(loss, vae.trainable_weights):
+        assert np.abs(gradient).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((0, 6, 5, 1), np.uint8), r"N >= 1; got \(0, 6, 5, 1\)"),
+        (np.zeros((3, 7, 5, 1), np.uint8), r"got \(3, 7, 5, 1\)"),
+        (np.full((3, 6, 5, 1), 200.0), "got values from 200.0 to 200.0"),
+        (np.full((3, 6, 5, 1), -0.1), r"pixels in \[0, 1\]"),
+        (np.full((3, 6, 5, 1), np.nan), "got values from nan to nan"),
+        (np.full((3, 6, 5, 1), 256), r"pixels in \[0, 255\]"),
+    ],
+)
+def test_fit_rejects_images_that_are_none(x, message):
+    with pytest.raises(DataError, match=message):
+        small_vae().fit(x, verbose=0)
+
+
+def test_parts_that_do_not_fit_are_named():
+    encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    _, other = mlp((6, 5, 1), 4, posterior_params=8, likelihood_params=1)
+    with pytest.raises(UsageError, match="encoder must give 8 numbers.*it gives 6"):
+        VAE(encoder, other)
+    flat = keras.Sequential([keras.Input((3,)), layers.Dense(30)])
+    with pytest.raises(UsageError, match=r"End it with keras.layers.Reshape\(\(6, 5"):
+        VAE(encoder, flat)
+    with pytest.raises(UsageError, match="must be built"):
+        VAE(keras.Sequential([layers.Dense(2)]), decoder)
+    with pytest.raises(UsageError, match="Did you mean 'bernoulli'"):
+        VAE(encoder, decoder, likelihood="bernouli")
+    with pytest.raises(UsageError, match="needs a label"):
+        small_vae(num_classes=3).terms(tf.zeros((2, 6, 5, 1)))
+    with pytest.raises(UsageError, match=r"z must be \(N, 3\)"):
+        small_vae().decode(np.zeros((2, 4)))
+    with pytest.raises(UsageError, match="seed must be a whole number"):
+        small_vae().generate(2, seed=2**24)
