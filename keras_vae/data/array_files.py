@@ -22,7 +22,7 @@ from keras_vae.data.images import RawSplit
 from keras_vae.errors import DataError
 
 MAX_BYTES = 4 * 2**30  # of one source: 60,000 MNIST images take 0.05 GB
-MAX_RATIO = 500  # deflate ends at 1032: only uniform pages come near it
+MAX_RATIO = 200  # deflate ends at 1032; only near-uniform images exceed this
 FREE_BYTES = 64 * 2**20  # too small to hurt, whatever the ratio
 
 _IDX_NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx\d-ubyte(\.gz)?")

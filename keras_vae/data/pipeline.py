@@ -92,7 +92,8 @@ def _padded_rows(order, batch_size):
 
 def _gathered(rows, images, labels, batch_size):
     with tf.device("CPU"):  # a GPU receives batches, not the data set
-        images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
+        # One copy: `convert_to_tensor` would make, and keep, a second one.
+        images, labels = tf.constant(images), tf.constant(labels)
     dataset = rows.map(
         lambda indices, weight: (
             tf.gather(images, indices),

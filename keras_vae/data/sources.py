@@ -159,7 +159,7 @@ def digits(name: str) -> RawSource:
     )
 
 
-def path(name: str) -> RawSource:
+def files(name: str) -> RawSource:
     """A folder with IDX files, a `.npz` file or a `.npy` file."""
     location = Path(name).expanduser()
     splits = array_files.read_path(location)
@@ -246,5 +246,5 @@ SOURCES = {
     "mnist": tfds,
     "fashion_mnist": tfds,
     "tfds:NAME": tfds,
-    "PATH": path,
+    "PATH": files,
 }
