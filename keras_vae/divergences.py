@@ -43,6 +43,57 @@ def kl_to_standard_normal(mean, log_var):
     return ops.sum(kl_per_dimension(mean, log_var), axis=-1)
 
 
+def kl_of_scale_tril(mean, scale_tril):
+    """KL divergence from a full-covariance Gaussian to the standard normal.
+
+    0.5 * (sum_ij L_ij^2 + |mean|^2 - D) - sum_d log(L_dd), with covariance L L^T.
+
+    Args:
+        mean: float (..., D).
+        scale_tril: float (..., D, D), lower triangular L with a positive diagonal.
+
+    Returns:
+        float (..., 1), nats: it is no sum over latents, and counts as one group.
+    """
+    diagonal = ops.diagonal(scale_tril, axis1=-2, axis2=-1)
+    square = ops.sum(ops.square(scale_tril), axis=-1) + ops.square(mean) - 1.0
+    return ops.sum(0.5 * square - ops.log(diagonal), axis=-1, keepdims=True)
+
+
+def kl_between_gaussians(mean_q, covariance_q, mean_p, covariance_p):
+    """KL divergence between two multivariate Gaussians, KL(q || p).
+
+    0.5 * (trace(C_p^-1 C_q) + d^T C_p^-1 d - D + log det C_p - log det C_q) with
+    d = mean_p - mean_q (Doersch 2016, eq. 6), through Cholesky factors.
+
+    Args:
+        mean_q: float (..., D).
+        covariance_q: float (..., D, D), symmetric and positive definite.
+        mean_p: float (..., D).
+        covariance_p: float (..., D, D), symmetric and positive definite.
+
+    Returns:
+        float (...), in nats, >= 0 up to rounding.
+
+    Example:
+        >>> mean, covariance = ops.zeros((2,)), ops.eye(2)
+        >>> float(kl_between_gaussians(mean + 1.0, covariance, mean, covariance))
+        1.0
+    """
+    scale_q = ops.linalg.cholesky(covariance_q)
+    scale_p = ops.linalg.cholesky(covariance_p)
+    difference = ops.expand_dims(ops.subtract(mean_p, mean_q), -1)  # (..., D, 1)
+    whitened = ops.linalg.solve_triangular(
+        scale_p, ops.concatenate([scale_q, difference], axis=-1), lower=True
+    )  # (..., D, D + 1)
+    trace_and_distance = ops.sum(ops.square(whitened), axis=(-2, -1))
+    log_diagonals = [
+        ops.log(ops.diagonal(scale, axis1=-2, axis2=-1)) for scale in (scale_p, scale_q)
+    ]
+    log_determinants = ops.sum(log_diagonals[0] - log_diagonals[1], axis=-1)
+    return 0.5 * (trace_and_distance - scale_q.shape[-1]) + log_determinants
+
+
 def closed_form_kl(posterior, prior) -> Callable | None:
     """The closed-form KL divergence between a posterior and a prior, if there is one.
 
@@ -68,4 +119,5 @@ def closed_form_kl(posterior, prior) -> Callable | None:
 # keyed by class, not by instance: a subclass may have another density
 CLOSED_FORM_KL = {
     ("DiagonalGaussian", "StandardNormal"): kl_per_dimension,
+    ("FullGaussian", "StandardNormal"): kl_of_scale_tril,
 }

@@ -3,23 +3,25 @@
 Every posterior is a Keras layer with the same interface, and knows nothing of encoders,
 priors or models:
 
-    num_params                              int P, the width of the encoder's output
+    num_params                               int P, the width of the encoder's output
     sample_and_log_prob(params, num_samples) -> z (S, B, D), log q(z|x) (S, B)
-    log_prob(params, z)                     -> float (S, B) for z (S, B, D)
-    mean(params)                            -> float (B, D), the point used to encode x
-    split(params)                           -> the distribution's own parameters
+    mean(params)                             -> float (B, D), where x is encoded
+    split(params)                            -> the distribution's own parameters
+    log_prob(params, z)                      -> float (S, B) for z (S, B, D)
 
 S counts samples, B the images of a batch, D is `latent_dim`; densities are in nats per
 image, summed over the latent dimensions. Draws are differentiable in `params`.
-`log_prob` takes any leading axes that broadcast against those of `params`.
+`log_prob`, the density at any point, is missing where it has no direct formula (`IAF`).
 """
 
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.errors import whole_number
+from keras_vae.iaf import IAF
 from keras_vae.sampling import Sampling, bound_log_var, reparameterize
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -102,6 +104,100 @@ class DiagonalGaussian(keras.layers.Layer):
         return {**config, "latent_dim": self.latent_dim, "seed": self.seed}
 
 
+@keras.saving.register_keras_serializable(package="keras_vae")
+class FullGaussian(keras.layers.Layer):
+    """Gaussian posterior with a full covariance: q(z|x) = N(mean, L L^T).
+
+    The encoder gives the mean, the log-variances that stand on the diagonal of L as
+    exp(log_var / 2) (bounded to [-30, 20]), and the entries of the Cholesky factor L
+    below the diagonal, row by row (Kingma & Welling 2019, section 2.5.1). With those 0
+    it is the `DiagonalGaussian`.
+
+    Args:
+        latent_dim: int >= 1, the number of latents D.
+        seed: int or None, for the noise.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Raises:
+        UsageError: If `latent_dim` is not a positive integer.
+
+    Example:
+        >>> FullGaussian(latent_dim=20).num_params  # 20 + 20 + 20 * 19 / 2
+        230
+    """
+
+    def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = whole_number("latent_dim", latent_dim)
+        self.seed = seed
+        self.sampling = Sampling(seed)
+        self.num_params = self.latent_dim * (self.latent_dim + 3) // 2
+        # where each entry of L is found in [0, entries below the diagonal]
+        below = np.tril_indices(self.latent_dim, -1)
+        self._places = np.zeros((self.latent_dim, self.latent_dim), np.int32)
+        self._places[below] = 1 + np.arange(len(below[0]))
+
+    def split(self, params):
+        """Splits the encoder's output.
+
+        Args:
+            params: float (B, P).
+
+        Returns:
+            The mean, float (B, latent_dim), and the Cholesky factor L of the
+            covariance, float (B, latent_dim, latent_dim), lower triangular.
+        """
+        mean, log_var, below = self._parts(params)
+        below = ops.pad(below, [(0, 0), (1, 0)])
+        lower = ops.take(below, self._places.ravel(), axis=-1)
+        lower = ops.reshape(lower, (-1, self.latent_dim, self.latent_dim))
+        diagonal = ops.exp(0.5 * log_var)[..., None] * ops.eye(self.latent_dim)
+        return mean, lower + diagonal
+
+    def _parts(self, params):
+        """Mean, log-variances and entries below the diagonal, each (B, ...)."""
+        d = self.latent_dim
+        log_var = bound_log_var(params[..., d : 2 * d])
+        return params[..., :d], log_var, params[..., 2 * d :]
+
+    def mean(self, params):
+        """The posterior's mean, float (B, latent_dim)."""
+        return params[..., : self.latent_dim]
+
+    def log_prob(self, params, z):
+        """The log density of z (S, B, latent_dim), float (S, B), in nats."""
+        mean, scale_tril = self.split(params)
+        centred = ops.transpose(z - mean, (1, 2, 0))  # (B, D, S)
+        noise = ops.linalg.solve_triangular(scale_tril, centred, lower=True)
+        return self._log_prob_of_noise(params, ops.transpose(noise, (2, 0, 1)))
+
+    def _log_prob_of_noise(self, params, noise):
+        log_var = self._parts(params)[1]
+        return -0.5 * ops.sum(LOG_2PI + log_var + ops.square(noise), axis=-1)
+
+    def sample_and_log_prob(self, params, num_samples: int = 1):
+        """Draws z and gives its log density.
+
+        Args:
+            params: float (B, P).
+            num_samples: int >= 1, draws for each row.
+
+        Returns:
+            z, float (num_samples, B, latent_dim), and log q(z|x), float
+            (num_samples, B), in nats.
+        """
+        mean, scale_tril = self.split(params)
+        noise = self.sampling.noise(mean, num_samples)  # (S, B, D)
+        z = mean + ops.einsum("bij,sbj->sbi", scale_tril, noise)
+        return z, self._log_prob_of_noise(params, noise)
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "latent_dim": self.latent_dim, "seed": self.seed}
+
+
 POSTERIORS = {
     "diagonal_gaussian": DiagonalGaussian,
+    "full_gaussian": FullGaussian,
+    "iaf": IAF,
 }

@@ -1,12 +1,14 @@
 import numpy as np
+import pytest
 from scipy import integrate, stats
 
 from keras_vae.divergences import (
     closed_form_kl,
+    kl_between_gaussians,
     kl_per_dimension,
     kl_to_standard_normal,
 )
-from keras_vae.posteriors import DiagonalGaussian
+from keras_vae.posteriors import IAF, DiagonalGaussian, FullGaussian
 from keras_vae.priors import StandardNormal
 
 
@@ -34,9 +36,10 @@ def test_kl_sums_over_latents():
     )
 
 
-def test_closed_form_kl_agrees_with_sampling():
-    params = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
-    posterior, prior = DiagonalGaussian(4, seed=0), StandardNormal(4)
+@pytest.mark.parametrize("posterior_class", [DiagonalGaussian, FullGaussian])
+def test_closed_form_kl_agrees_with_sampling(posterior_class):
+    posterior, prior = posterior_class(4, seed=0), StandardNormal(4)
+    params = np.random.default_rng(0).normal(size=(3, posterior.num_params)).astype("f")
     z, log_q = posterior.sample_and_log_prob(params, num_samples=20_000)
     estimates = np.asarray(log_q - prior.log_prob(z))
     closed = np.sum(closed_form_kl(posterior, prior)(params), -1)
@@ -49,3 +52,42 @@ def test_closed_form_kl_is_none_for_an_unknown_pair():
         pass
 
     assert closed_form_kl(DiagonalGaussian(2), MyPrior(2)) is None
+    assert closed_form_kl(IAF(2), StandardNormal(2)) is None
+
+
+@pytest.fixture
+def gaussians():
+    """Two batches of means (5, 3) and covariances (5, 3, 3)."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(2, 5, 3))
+    factors = rng.normal(size=(2, 5, 3, 3))
+    covariances = factors @ np.swapaxes(factors, -1, -2) + np.eye(3)
+    return means, covariances
+
+
+def test_kl_between_gaussians_matches_the_textbook_formula(gaussians):
+    (mean_q, mean_p), (covariance_q, covariance_p) = gaussians
+    inverse = np.linalg.inv(covariance_p)
+    d = mean_p - mean_q
+    expected = 0.5 * (
+        np.trace(inverse @ covariance_q, axis1=-2, axis2=-1)
+        + np.einsum("bi,bij,bj->b", d, inverse, d)
+        - 3
+        + np.linalg.slogdet(covariance_p)[1]
+        - np.linalg.slogdet(covariance_q)[1]
+    )
+    arguments = (mean_q, covariance_q, mean_p, covariance_p)
+    actual = kl_between_gaussians(*(a.astype("float32") for a in arguments))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+def test_kl_between_gaussians_is_zero_for_equals_and_knows_the_special_cases(gaussians):
+    mean, covariance = (part[0].astype("float32") for part in gaussians)
+    same = kl_between_gaussians(mean, covariance, mean, covariance)
+    np.testing.assert_allclose(same, 0.0, atol=1e-5)
+    log_var = mean - 0.3
+    diagonal = np.exp(log_var)[..., None] * np.eye(3, dtype="f")
+    standard = np.broadcast_to(np.eye(3, dtype="f"), diagonal.shape)
+    actual = kl_between_gaussians(mean, diagonal, np.zeros_like(mean), standard)
+    expected = kl_to_standard_normal(mean, log_var)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
