@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.bundle import write_manifest
-from export.parity import TOLERANCE, ParityError, check_parity
+from export.parity import ParityError, check_parity
 from export.to_onnx import write_onnx
 from export.to_saved_model import write_saved_model
 from keras_vae.errors import OutputError, unknown
@@ -70,13 +70,16 @@ def export_decoder(
         for name, error in errors.items():
             if verbose:
                 print(f"parity {name}: largest difference from Keras {error:.1e}")
-        for name, error in errors.items():
-            if not error <= TOLERANCE:
+        for artifact in artifacts:
+            error = errors[artifact.name]
+            if not error <= artifact.tolerance:
                 raise ParityError(
-                    f"{name} differs from Keras by {error:.1e}, more than the "
-                    f"tolerance {TOLERANCE:g}; nothing was written to {folder}."
+                    f"{artifact.name} differs from Keras by {error:.1e}, more than the "
+                    f"tolerance {artifact.tolerance:g}; {folder} is left as it was."
                 )
-        stale = write_manifest(vae, staging, folder, format_of, errors, training)
+        stale = write_manifest(
+            vae, staging, folder, format_of, artifacts, errors, training
+        )
         _publish(staging, folder, stale)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -1,11 +1,21 @@
-"""What an export folder says about itself: `manifest.json` and `parity.json`."""
+"""The bundle: artifacts, a manifest that describes them, vectors to check them with.
+
+`manifest.json` says what goes in and comes out, names every file with its SHA-256, and
+where the weights come from. `golden.npz` holds latents and seeds with the images that
+Keras gives for them, so that any runtime can check itself without Keras.
+"""
 
 import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
+
 import keras_vae
-from export.parity import BATCH_SIZES, TOLERANCE
+from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
+from keras_vae.portable_normal import MAX_SEED, noise
+
+GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
 
 
 def describe(vae) -> dict:
@@ -46,7 +56,7 @@ def weights_sha256(vae) -> str:
     """
     digest = hashlib.sha256()
     for part in (vae.decoder, vae.likelihood, vae.prior):
-        for weight in getattr(part, "weights", ()):
+        for weight in part.weights:
             value = weight.numpy()
             digest.update(f"{value.dtype}{value.shape}".encode())
             digest.update(value.tobytes())
@@ -59,52 +69,93 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(
-    vae, staging: Path, folder: Path, formats: dict, errors: dict, training: dict | None
-) -> list[str]:
-    """Writes `manifest.json` and `parity.json` for what is in `staging`.
+def golden_vectors(vae) -> dict[str, np.ndarray]:
+    """Inputs with the images that Keras gives for them.
 
-    Artifacts that `folder` already has are kept in the manifest if they carry the same
+    Args:
+        vae: the model that is exported.
+
+    Returns:
+        z (16, D), label (16,) where there are classes, images (16, H, W, C), for
+        `decode`; seed, num_images, generate_label (-1 where there are no classes),
+        generated_z (16, D), generated_images (16, H, W, C) for `generate`.
+    """
+    from export.decoder import decoder_mean
+
+    model = decoder_mean(vae)
+
+    def images(z, label):
+        return model([z, label] if vae.num_classes else z, training=False).numpy()
+
+    def draws(seed):
+        draw = vae.prior.from_noise(*noise(seed, GOLDEN_IMAGES, vae.latent_dim))
+        return np.asarray(draw, np.float32)
+
+    z = draws(GOLDEN_SEED + 1)
+    z[0] = 0  # the origin, and a far point
+    z[1] = 4 * np.sign(z[1])
+    label = np.arange(GOLDEN_IMAGES) % (vae.num_classes or 1)
+    generate_label = vae.num_classes - 1 if vae.num_classes else -1
+    generated_z = draws(GOLDEN_SEED)
+    vectors = {
+        "z": z,
+        "images": images(z, label),
+        "seed": np.int64(GOLDEN_SEED),
+        "num_images": np.int64(GOLDEN_IMAGES),
+        "generate_label": np.int64(generate_label),
+        "generated_z": generated_z,
+        "generated_images": images(
+            generated_z, np.full(GOLDEN_IMAGES, generate_label, np.int64)
+        ),
+    }
+    return vectors | ({"label": label} if vae.num_classes else {})
+
+
+def write_manifest(
+    vae,
+    staging: Path,
+    folder: Path,
+    format_of: dict[str, str],
+    artifacts: list[Artifact],
+    errors: dict[str, float],
+    training: dict | None,
+) -> list[str]:
+    """Writes `manifest.json`, `golden.npz` and `parity.json` for what is in `staging`.
+
+    Artifacts that `folder` already has stay in the manifest if they carry the same
     weights.
 
     Args:
         vae: the model that was exported.
-        staging: holds the new artifacts and receives the two files.
+        staging: holds the new artifacts and receives the files.
         folder: the bundle that they will be moved to.
-        formats: from artifact name to format name.
+        format_of: from artifact name to format name.
+        artifacts: what was written.
         errors: from artifact name to the largest difference from Keras.
         training: facts about the training, or None.
 
     Returns:
         Names of artifacts in `folder` that carry other weights, to be removed.
     """
-    artifacts = {
-        name: {
-            "format": formats[name],
-            "max_error": error,
-            "files": {
-                path.relative_to(staging).as_posix(): sha256_of(path)
-                for path in sorted([staging / name, *(staging / name).rglob("*")])
-                if path.is_file()
-            },
+    entries = {
+        artifact.name: {
+            "format": format_of[artifact.name],
+            "max_error": errors[artifact.name],
+            "tolerance": artifact.tolerance,
+            "files": _files(staging, artifact.name),
         }
-        for name, error in errors.items()
+        for artifact in artifacts
     }
     weights, stale = weights_sha256(vae), []
     earlier = _read(folder / "manifest.json")
     if earlier.get("weights_sha256") == weights:
-        artifacts = earlier["artifacts"] | artifacts
+        entries = earlier["artifacts"] | entries
     else:
-        stale = [name for name in earlier.get("artifacts", {}) if name not in artifacts]
-    inputs = {"z": {"dtype": "float32", "shape": ["batch", vae.latent_dim]}}
-    if vae.num_classes is not None:
-        inputs["label"] = {
-            "dtype": "int64",
-            "shape": ["batch"],
-            "range": [0, vae.num_classes - 1],
-        }
+        stale = [name for name in earlier.get("artifacts", {}) if name not in entries]
+    golden = golden_vectors(vae)
+    np.savez(staging / "golden.npz", **golden)
     manifest = describe(vae) | {
-        "inputs": inputs,
+        "inputs": _inputs(vae),
         "outputs": {
             "images": {
                 "dtype": "float32",
@@ -113,22 +164,49 @@ def write_manifest(
                 "range": [0.0, 1.0],
             }
         },
+        "generator": {
+            "seed": [0, MAX_SEED - 1],
+            "exact_latents": passes_noise_on(vae),
+        },
         "tolerance": TOLERANCE,
         "weights_sha256": weights,
+        "libraries": _libraries(),
         "training": training,
-        "artifacts": artifacts,
+        "files": _files(staging, "golden.npz"),
+        "artifacts": entries,
     }
     _write(staging / "manifest.json", manifest)
-    parity = {name: artifact["max_error"] for name, artifact in artifacts.items()}
-    _write(
-        staging / "parity.json",
-        {
-            "tolerance": TOLERANCE,
-            "batch_sizes": BATCH_SIZES,
-            "max_error": parity,
-        },
-    )
+    parity = {name: entry["max_error"] for name, entry in entries.items()}
+    parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
+    _write(staging / "parity.json", parity)
     return stale
+
+
+def _inputs(vae):
+    inputs = {"z": {"dtype": "float32", "shape": ["batch", vae.latent_dim]}}
+    if vae.num_classes is not None:
+        inputs["label"] = {
+            "dtype": "int64",
+            "shape": ["batch"],
+            "range": [0, vae.num_classes - 1],
+        }
+    return inputs
+
+
+def _libraries():
+    from importlib.metadata import version
+
+    names = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
+    return {name: version(name) for name in names}
+
+
+def _files(folder, name):
+    paths = sorted([folder / name, *(folder / name).rglob("*")])
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in paths
+        if path.is_file()
+    }
 
 
 def _read(path):

@@ -32,11 +32,12 @@ def decoder_mean(vae):
     return keras.Model(inputs, images, name="decoder")
 
 
-def decode_function(model):
+def decode_function(model, batch: int | None = None):
     """`model` as a TensorFlow function with named inputs and a named output.
 
     Args:
         model: what `decoder_mean` returns.
+        batch: the only batch size it takes; None takes any.
 
     Returns:
         `tf.function` of z (and label) with an input signature; it returns a dict whose
@@ -58,7 +59,7 @@ def decode_function(model):
             return {"images": model([z, label], training=False)}
 
     signature = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
         for tensor in model.inputs
     ]
     function = tf.function(decode, input_signature=signature, autograph=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vae.errors import KerasVAEError
-from keras_vae.portable_normal import noise
+from keras_vae.portable_normal import MAX_SEED, noise
 
 TOLERANCE = 1e-5
 BATCH_SIZES = (1, 7, 64)
@@ -22,11 +22,15 @@ class Artifact:
 
     Attributes:
         name: file or folder name inside the bundle.
-        decode: z[, label] -> images, NumPy arrays, running what is on disk.
+        decode: z[, label] -> images, NumPy arrays, running what is on disk; or None.
+        generate: seed, num_images[, label] -> images, z; or None.
+        tolerance: the largest difference from Keras that is accepted.
     """
 
     name: str
-    decode: Callable
+    decode: Callable | None = None
+    generate: Callable | None = None
+    tolerance: float = TOLERANCE
 
 
 def parity_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
@@ -58,13 +62,17 @@ def parity_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
 def check_parity(vae, artifacts: list[Artifact]) -> dict[str, float]:
     """The largest absolute difference between each artifact's images and Keras's.
 
+    A generator must also give the very latents that `VAE.generate` decodes: where the
+    prior is N(0, I), bit for bit.
+
     Args:
         vae: the model that the artifacts were made from.
         artifacts: what to compare.
 
     Returns:
         dict from artifact name to the largest |artifact - Keras| over all pixels, in
-        units of the pixel range [0, 1]; infinity where shapes, dtypes or NaNs differ.
+        units of the pixel range [0, 1]; infinity where shapes, dtypes, NaNs or latents
+        differ.
 
     Example:
         >>> check_parity(vae, [Artifact("decoder.onnx", load_decoder(path))])
@@ -74,13 +82,57 @@ def check_parity(vae, artifacts: list[Artifact]) -> dict[str, float]:
 
     model = decoder_mean(vae)
     errors = dict.fromkeys((artifact.name for artifact in artifacts), 0.0)
-    for inputs in parity_batches(vae):
+
+    def compare(artifact, images, inputs):
         expected = model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-        expected = expected.numpy()  # (batch, H, W, C)
-        for artifact in artifacts:
-            error = max_error(artifact.decode(*inputs), expected)
-            errors[artifact.name] = max(errors[artifact.name], error)
+        error = max_error(images, expected.numpy())
+        errors[artifact.name] = max(errors[artifact.name], error)
+
+    for artifact in artifacts:
+        if artifact.decode:
+            for inputs in parity_batches(vae):
+                compare(artifact, artifact.decode(*inputs), inputs)
+        if artifact.generate:
+            for seed, num_images, *label in generator_calls(vae):
+                images, z = artifact.generate(seed, num_images, *label)
+                inputs = (z, *(np.full(num_images, value, np.int64) for value in label))
+                compare(artifact, images, inputs)
+                if not same_latents(vae, seed, z):
+                    errors[artifact.name] = float("inf")
     return errors
+
+
+def generator_calls(vae) -> list[tuple[int, ...]]:
+    """Arguments (seed, num_images[, label]) that generators are checked with."""
+    calls = [(42, 9), (0, 1), (MAX_SEED - 1, 64)]
+    if vae.num_classes is None:
+        return calls
+    return [(*call, vae.num_classes - 1 - k) for k, call in enumerate(calls)]
+
+
+def same_latents(vae, seed: int, z: np.ndarray) -> bool:
+    """Whether z are the latents of this seed.
+
+    Args:
+        vae: gives `prior` and `latent_dim`.
+        seed: int in [0, 2**24).
+        z: float32 (N, latent_dim), from a generator.
+
+    Returns:
+        bool. Every bit must agree where the prior passes the noise on as it is;
+        otherwise the prior's own arithmetic may differ in the last bits.
+    """
+    normal, uniform = noise(seed, len(z), vae.latent_dim)
+    if passes_noise_on(vae):
+        return np.array_equal(z, normal)
+    expected = np.asarray(vae.prior.from_noise(normal, uniform), np.float32)
+    return max_error(z, expected) <= TOLERANCE
+
+
+def passes_noise_on(vae) -> bool:
+    """Whether the latents are the noise itself, as under the prior N(0, I)."""
+    normal, uniform = noise(0, 8, vae.latent_dim)
+    return np.array_equal(np.asarray(vae.prior.from_noise(normal, uniform)), normal)
 
 
 def max_error(images: np.ndarray, expected: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from export.bundle import describe
 from export.decoder import decode_function, decoder_mean
+from export.generator import generate_function
 from export.parity import Artifact
 from keras_vae.errors import ModelError, UsageError
 
@@ -19,8 +20,8 @@ OPSET = 17
 OPSETS = (17, 18)
 
 
-def write_onnx(vae, folder: Path, opset: int = OPSET) -> list[Artifact]:
-    """Writes `folder/decoder.onnx`.
+def write_onnx(vae, folder: Path, *, opset: int = OPSET) -> list[Artifact]:
+    """Writes `decoder.onnx` and `generator.onnx`.
 
     Args:
         vae: the model whose decoder is written.
@@ -28,27 +29,37 @@ def write_onnx(vae, folder: Path, opset: int = OPSET) -> list[Artifact]:
         opset: version of the ONNX operator set, 17 or 18.
 
     Returns:
-        The artifact, run by ONNX Runtime.
+        The artifacts, run by ONNX Runtime.
 
     Raises:
         ModelError: if the decoder uses an operator that ONNX does not have.
         UsageError: if `opset` is not supported.
     """
+    from export.runtimes.python_onnxruntime import load_decoder, load_generator
+
+    model = decoder_mean(vae)
+    decoder = convert(decode_function(model), "decoder", opset)
+    for value in [*decoder.graph.input, *decoder.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    generator = convert(generate_function(vae, model), "generator", opset)
+    for value in generator.graph.output:
+        # Left without a name: tract takes two names for two different sizes.
+        value.type.tensor_type.shape.dim[0].Clear()
+    _save(decoder, folder / "decoder.onnx", vae)
+    _save(generator, folder / "generator.onnx", vae)
+    return [
+        Artifact("decoder.onnx", decode=load_decoder(folder / "decoder.onnx")),
+        Artifact("generator.onnx", generate=load_generator(folder / "generator.onnx")),
+    ]
+
+
+def _save(model, path, vae):
     import onnx
 
-    from export.runtimes.python_onnxruntime import load_decoder
-
-    model = convert(decode_function(decoder_mean(vae)), "decoder", opset)
-    for value in [*model.graph.input, *model.graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    properties = {
-        f"keras_vae.{key}": str(value) for key, value in describe(vae).items()
-    }
-    onnx.helper.set_model_props(model, properties)
+    facts = {f"keras_vae.{key}": str(value) for key, value in describe(vae).items()}
+    onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
-    path = folder / "decoder.onnx"
     onnx.save_model(model, path)
-    return [Artifact(path.name, load_decoder(path))]
 
 
 def convert(function, name: str, opset: int):
@@ -91,7 +102,16 @@ def convert(function, name: str, opset: int):
                 f"The decoder uses the operator {node.op_type}, which ONNX opset "
                 f"{opset} does not have; use a layer made of standard operators."
             )
+    _scalar_depths(model.graph)
     return _canonical(model, name)
+
+
+def _scalar_depths(graph):
+    """Gives OneHot its depth as a scalar: onnx's own evaluator refuses a vector."""
+    depths = {node.input[1] for node in graph.node if node.op_type == "OneHot"}
+    for tensor in graph.initializer:
+        if tensor.name in depths:
+            del tensor.dims[:]
 
 
 def _erfc(context, node, name, args):
@@ -128,7 +148,7 @@ def _canonical(model, name):
     for k, node in enumerate(graph.node):
         for x in node.input:
             if x in weights and x not in names:
-                names[x] = f"weight_{len(used)}"
+                names[x] = f"{name}_{len(used)}"
                 used.append(weights[x])
         for x in node.output:
             names.setdefault(x, f"{node.op_type.lower()}_{k}")

@@ -6,11 +6,12 @@ A SavedModel is a program: load one only from somebody you trust.
 from pathlib import Path
 
 from export.decoder import decode_function, decoder_mean
+from export.generator import generate_function
 from export.parity import Artifact
 
 
 def write_saved_model(vae, folder: Path) -> list[Artifact]:
-    """Writes `folder/saved_model/` with the signature `decode`.
+    """Writes `saved_model/` with the signatures `decode` and `generate`.
 
     Args:
         vae: the model whose decoder is written.
@@ -19,15 +20,30 @@ def write_saved_model(vae, folder: Path) -> list[Artifact]:
     Returns:
         The artifact, loaded again from disk.
     """
-    import keras
+    from export.runtimes.python_tensorflow import load_decoder, load_generator
 
-    from export.runtimes.python_tensorflow import load_decoder
+    path = folder / "saved_model"
+    save(vae, path)
+    return [Artifact(path.name, load_decoder(path), load_generator(path))]
+
+
+def save(vae, path: Path, batch: int | None = None) -> None:
+    """Writes a SavedModel.
+
+    Args:
+        vae: the model whose decoder is written.
+        path: the folder to make.
+        batch: the only batch size of `decode`; there is then no `generate`.
+    """
+    import keras
 
     model = decoder_mean(vae)
     archive = keras.export.ExportArchive()
     archive.track(model)
+    if vae.prior.weights:
+        archive.track(vae.prior)
     # The first endpoint is also the `serving_default`.
-    archive.add_endpoint("decode", decode_function(model))
-    path = folder / "saved_model"
+    archive.add_endpoint("decode", decode_function(model, batch))
+    if batch is None:
+        archive.add_endpoint("generate", generate_function(vae, model))
     archive.write_out(str(path), verbose=False)
-    return [Artifact(path.name, load_decoder(path))]

@@ -99,7 +99,7 @@ def words(seed, image, latent, xp=np):
     return x0, x1, x2, x3
 
 
-def noise(seed, num_images, latent_dim: int, xp=np):
+def noise(seed, num_images, latent_dim: int, *, first_image=0, xp=np):
     """Standard normal and uniform numbers for a batch of images.
 
     Two words choose the normal quantile; the other two, at latent 0, make the
@@ -109,6 +109,7 @@ def noise(seed, num_images, latent_dim: int, xp=np):
         seed: int or integer tensor, in [0, 2**24).
         num_images: int or integer tensor N, at most 2**24.
         latent_dim: int D, at most 4,096.
+        first_image: int or integer tensor; the batch holds the images that start here.
         xp: `numpy`, or `tensorflow` to build the same numbers in a graph.
 
     Returns:
@@ -136,14 +137,17 @@ def noise(seed, num_images, latent_dim: int, xp=np):
     arange = np.arange if xp is np else xp.range
     take = np.take if xp is np else xp.gather
 
-    image = cast(arange(num_images), np.float32)[:, None]  # (N, 1)
+    # Indexing with slices would convert to operators that not every runtime infers.
+    image = arange(num_images) + first_image
+    image = xp.reshape(cast(image, np.float32), (-1, 1))  # (N, 1)
     latent = np.arange(latent_dim, dtype=np.float32)[None]  # (1, D)
     a, b, c, d = words(cast(seed, np.float32), image, latent, xp)  # (N, D)
     size = np.float32(2**TABLE_BITS)
     low = xp.floor(b * np.float32(2**TABLE_BITS / WORD / WORD))
     index = a * np.float32(size / WORD) + low
     normal = take(quantiles(), cast(index, np.int32))  # (N, D)
-    uniform = (c[:, 0] * np.float32(WORD) + d[:, 0]) * np.float32(WORD**-2)  # (N,)
+    c, d = take(c, 0, axis=1), take(d, 0, axis=1)  # (N,)
+    uniform = (c * np.float32(WORD) + d) * np.float32(WORD**-2)  # (N,)
     return normal, uniform
 
 

@@ -67,11 +67,13 @@ def test_export_writes_artifacts_manifest_and_parity(exported):
     vae, folder, errors = exported
     assert sorted(path.name for path in folder.iterdir()) == [
         "decoder.onnx",
+        "generator.onnx",
+        "golden.npz",
         "manifest.json",
         "parity.json",
         "saved_model",
     ]
-    assert set(errors) == {"decoder.onnx", "saved_model"}
+    assert set(errors) == {"decoder.onnx", "generator.onnx", "saved_model"}
     assert max(errors.values()) <= 1e-5
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["latent_dim"] == 3
@@ -203,13 +205,14 @@ def test_second_export_adds_a_format_or_removes_other_weights(tmp_path):
     export_decoder(vae, folder, ["saved_model"])
     export_decoder(vae, folder, ["saved_model"])  # a folder is replaced, too
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert set(manifest["artifacts"]) == {"decoder.onnx", "saved_model"}
+    onnx_files = {"decoder.onnx", "generator.onnx"}
+    assert set(manifest["artifacts"]) == onnx_files | {"saved_model"}
 
     weight = vae.decoder.weights[0]
     weight.assign(weight + 1)
     export_decoder(vae, folder, ["onnx"])
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert set(manifest["artifacts"]) == {"decoder.onnx"}
+    assert set(manifest["artifacts"]) == onnx_files
     assert not (folder / "saved_model").exists()
     assert (folder / "notes.txt").read_text() == "mine"
 

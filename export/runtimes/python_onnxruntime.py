@@ -1,14 +1,115 @@
-"""Runs `decoder.onnx` with numpy and onnxruntime alone."""
+"""Runs a bundle with numpy and onnxruntime alone. Copy this file to where you need it.
 
-import onnxruntime as ort
+python python_onnxruntime.py verify BUNDLE
+python python_onnxruntime.py generate BUNDLE --num-images 64 --seed 7 images.npy
+python python_onnxruntime.py decode BUNDLE z.npy images.npy [--label 3]
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+DECODER, GENERATOR = "decoder.onnx", "generator.onnx"
+onnxruntime.set_default_logger_severity(4)  # what fails is raised
 
 
 def load_decoder(path):
-    """Returns decode(z) or decode(z, label) -> images, NumPy arrays (batch, ...)."""
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""
+    session = _session(path)
 
     def decode(z, label=None):
-        inputs = {"z": z} if label is None else {"z": z, "label": label}
-        return session.run(["images"], inputs)[0]
+        feed = {"z": z} if label is None else {"z": z, "label": label}
+        return session.run(["images"], feed)[0]
 
     return decode
+
+
+def load_generator(path):
+    """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
+    session = _session(path)
+
+    def generate(seed, num_images, label=None):
+        feed = {"seed": seed, "num_images": num_images}
+        feed |= {} if label is None else {"label": label}
+        feed = {name: np.array(value, np.int64) for name, value in feed.items()}
+        return tuple(session.run(["images", "z"], feed))
+
+    return generate
+
+
+def _session(path):
+    data = Path(path).read_bytes()
+    # Weights in another file have a "location": a way to read any file of the machine.
+    if b"location" in data:
+        raise ValueError(f"{path} refers to other files; a decoder holds its weights.")
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+
+def verify(bundle):
+    """Checks the checksums, then the golden vectors; returns the largest difference."""
+    bundle = Path(bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    files = dict(manifest["files"])
+    for name in ("decoder.onnx", "generator.onnx"):
+        files |= manifest["artifacts"][name]["files"]
+    for name, expected in files.items():
+        if hashlib.sha256((bundle / name).read_bytes()).hexdigest() != expected:
+            raise ValueError(f"{name} is damaged: its SHA-256 is not the manifest's.")
+    golden = np.load(bundle / "golden.npz", allow_pickle=False)
+    labels = [golden["label"]] if "label" in golden else []
+    images = load_decoder(bundle / "decoder.onnx")(golden["z"], *labels)
+    error = np.abs(images - golden["images"]).max()
+    call = [golden[name] for name in ("seed", "num_images", "generate_label")]
+    call = [int(value) for value in call if value >= 0]
+    images, z = load_generator(bundle / "generator.onnx")(*call)
+    error = max(error, np.abs(images - golden["generated_images"]).max())
+    if not (error <= manifest["tolerance"]):
+        raise ValueError(f"Images differ from the golden vectors by {error:.1e}.")
+    if (
+        not np.array_equal(z, golden["generated_z"])
+        and manifest["generator"]["exact_latents"]
+    ):
+        raise ValueError("Latents differ from the golden vectors.")
+    return error
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("verify", "generate", "decode"):
+        command = commands.add_parser(name)
+        command.add_argument("bundle", type=Path)
+        if name == "decode":
+            command.add_argument("z", type=Path)
+        if name != "verify":
+            command.add_argument("--label", type=int)
+            command.add_argument("output", type=Path)
+        if name == "generate":
+            command.add_argument("--num-images", type=int, default=64)
+            command.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.command == "verify":
+        print(f"verified; largest difference {verify(options.bundle):.1e}")
+        return
+    label = [] if options.label is None else [options.label]
+    if options.command == "generate":
+        if not 0 <= options.seed < 2**24:
+            sys.exit("The seed must be in [0, 16777216).")
+        generate = load_generator(options.bundle / "generator.onnx")
+        images, _ = generate(options.seed, options.num_images, *label)
+    else:
+        z = np.load(options.z, allow_pickle=False).astype(np.float32)
+        label = [np.full(len(z), value, np.int64) for value in label]
+        images = load_decoder(options.bundle / "decoder.onnx")(z, *label)
+    np.save(options.output, images)
+    print(f"{images.shape} in {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,36 @@
-"""Runs `saved_model/` with TensorFlow."""
+"""Runs `saved_model/` with TensorFlow. A SavedModel is a program: trust its author."""
 
 import tensorflow as tf
 
+DECODER = GENERATOR = "saved_model"
+
 
 def load_decoder(path):
-    """Returns decode(z) or decode(z, label) -> images, NumPy arrays (batch, ...)."""
+    """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""
     model = tf.saved_model.load(str(path))
-    signature = model.signatures["decode"]
 
     def decode(z, label=None):
-        inputs = {"z": z} if label is None else {"z": z, "label": label}
-        inputs = {name: tf.constant(value) for name, value in inputs.items()}
-        return signature(**inputs)["images"].numpy()
+        feed = {"z": z} if label is None else {"z": z, "label": label}
+        return _run(model, "decode", feed)["images"]
 
-    decode.model = model  # the variables live as long as the model is referenced
     return decode
+
+
+def load_generator(path):
+    """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
+    model = tf.saved_model.load(str(path))
+
+    def generate(seed, num_images, label=None):
+        feed = {"seed": seed, "num_images": num_images}
+        feed |= {} if label is None else {"label": label}
+        feed = {name: tf.constant(value, tf.int64) for name, value in feed.items()}
+        outputs = _run(model, "generate", feed)
+        return outputs["images"], outputs["z"]
+
+    return generate
+
+
+def _run(model, signature, feed):
+    feed = {name: tf.constant(value) for name, value in feed.items()}
+    outputs = model.signatures[signature](**feed)
+    return {name: value.numpy() for name, value in outputs.items()}
