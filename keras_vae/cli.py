@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -55,6 +56,28 @@ def command(
         return _fail("interrupted", 130)
 
 
+def start_tensorflow() -> None:
+    """Imports TensorFlow without its start-up chatter, and lets a GPU's memory grow.
+
+    The chatter is written by C++ before any log level counts; while TensorFlow starts,
+    standard error is turned off. Errors in Python still arrive as exceptions.
+    """
+    sys.stderr.flush()
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # otherwise TensorFlow takes all of it
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.zeros(1)  # starts the devices
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+
+
 def _parse(config_class, argv, prog, description):
     import tyro
 
@@ -62,17 +85,13 @@ def _parse(config_class, argv, prog, description):
     try:
         with contextlib.redirect_stderr(printed):
             return tyro.cli(config_class, prog=prog, description=description, args=argv)
-    except SystemExit as exit:
-        if exit.code in (0, None):  # --help
+    except SystemExit as done:
+        if done.code in (0, None):  # --help
             raise
-    # tyro draws a box: a title, the message over one or more lines, a rule, hints.
-    message = []
-    for line in printed.getvalue().splitlines()[1:]:
-        line = line.strip(" │|")
-        if not line.strip("─-"):
-            break
-        message.append(line)
-    message = " ".join(message).removeprefix(f"Error parsing {config_class.__name__}: ")
+    # tyro draws a box: a title, the message over one or more lines, a rule, hints
+    blocks = re.split(r".*(?:───|---).*\n", printed.getvalue())
+    message = " ".join(line.strip(" │|") for line in blocks[1].splitlines())
+    message = message.removeprefix(f"Error parsing {config_class.__name__}: ")
     raise UsageError(f"{message} See --help." if "--help" not in message else message)
 
 

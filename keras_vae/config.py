@@ -64,8 +64,8 @@ class TrainConfig:
     """
 
     dataset: str = "auto"
-    """mnist, fashion_mnist, digits, tfds:NAME, a folder of IDX files, or a .npz or .npy
-    file; auto is MNIST where it is on disk or can be downloaded, otherwise digits."""
+    """mnist, fashion_mnist, digits, tfds:NAME, an IDX folder, a .npz or .npy file; auto
+    is MNIST where it can be had, otherwise digits."""
     output: Path = Path("saved_models/vae")
     """The run folder to write."""
     overwrite: bool = False
@@ -77,8 +77,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     """Adam's step size."""
     validation_images: int | None = None
-    """Training images held out for validation; None is 1,000, or a tenth of the
-    training images where that is fewer; 0 holds out none."""
+    """Training images held out; None is 1,000, or a tenth where that is fewer."""
     network: Annotated[str, one_of(AXES["network"])] = "mlp"
     """Encoder and decoder."""
     hidden: tuple[int, ...] = (400,)
@@ -145,6 +144,7 @@ class TrainConfig:
         """
         try:
             options = json.loads(text)
+            options.pop("data", None)  # facts about the images, beside the options
             for field in ("hidden", "export"):
                 options[field] = tuple(options[field])
             return cls(**options | {"output": Path(options["output"])})

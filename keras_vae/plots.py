@@ -9,7 +9,7 @@ from PIL import Image
 from keras_vae.files import replaced
 
 GAP = 2  # pixels between images, before enlargement
-TARGET_WIDTH = 640  # small grids are enlarged by a whole factor up to about this
+TARGET_WIDTH = 960  # small grids are enlarged by a whole factor up to about this
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:

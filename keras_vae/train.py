@@ -8,8 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from keras_vae.cli import command
+import numpy as np
+
+from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
+from keras_vae.data import sources
 from keras_vae.errors import OutputError, UsageError
 from keras_vae.files import write_text
 
@@ -31,9 +34,6 @@ def train(config: TrainConfig) -> None:
         >>> train(TrainConfig(dataset="digits", output=Path("runs/a"), epochs=3))
     """
     _check_output(config)
-
-    from keras_vae.data import sources
-
     source = sources.load(
         config.dataset,
         seed=config.seed,
@@ -42,12 +42,12 @@ def train(config: TrainConfig) -> None:
     print(source.provenance, flush=True)
     run = _create_run_folder(config, source)
 
+    start_tensorflow()
     import keras
 
     from keras_vae import callbacks
     from keras_vae.model import build_vae
 
-    _use_gpu_memory_as_needed()
     vae = build_vae(config, source.image_shape)
     vae.compile(
         keras.optimizers.Adam(config.learning_rate),
@@ -55,7 +55,8 @@ def train(config: TrainConfig) -> None:
     )
     write_text(run / "environment.json", _environment())
     validation = source.validation
-    shown = validation or source.test
+    shown = (validation or source.test).images
+    shown = shown[np.linspace(0, len(shown) - 1, NUM_RECONSTRUCTED).astype(int)]
     vae.fit(
         source.train.images,
         batch_size=config.batch_size,
@@ -68,9 +69,7 @@ def train(config: TrainConfig) -> None:
             callbacks.Weights(
                 run / "checkpoints", "val_elbo" if validation else "elbo"
             ),
-            callbacks.ImageGrids(
-                run / "samples", shown.images[:NUM_RECONSTRUCTED], seed=config.seed
-            ),
+            callbacks.ImageGrids(run / "samples", shown, seed=config.seed),
         ],
     )
     vae.save(run / "model.keras")
@@ -148,14 +147,6 @@ def _create_run_folder(config, source) -> Path:
         run / "config.json", json.dumps(options | {"data": data}, indent=2) + "\n"
     )
     return run
-
-
-def _use_gpu_memory_as_needed():
-    """TensorFlow takes all memory of a GPU unless it is told not to."""
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _environment() -> str:

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vae.plots import image_grid, pair_grid, save_png, to_uint8
+
+
+def test_grid_places_images_in_rows():
+    images = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 3, 4, 1), np.uint8
+    )
+    grid = image_grid(images, columns=2)
+    assert grid.shape == (3 * 3 + 2 * 2, 2 * 4 + 2, 1)
+    assert (grid[:3, :4] == 1).all() and (grid[:3, 6:] == 2).all()
+    assert (grid[10:, :4] == 5).all()
+    assert (grid[3:5] == 255).all() and (grid[10:, 6:] == 255).all()
+
+
+def test_pairs_stand_left_and_right():
+    left, right = np.zeros((2, 3, 3, 3), np.uint8), np.ones((2, 3, 3, 3), np.float32)
+    grid = pair_grid(left, right, columns=1)
+    assert grid.shape == (8, 6, 3)
+    assert (grid[:3, :3] == 0).all() and (grid[:3, 3:] == 255).all()
+
+
+def test_float_pixels_become_the_nearest_grey_level():
+    levels = np.arange(256, dtype=np.float32) / 255
+    np.testing.assert_array_equal(to_uint8(levels), np.arange(256))
+    np.testing.assert_array_equal(to_uint8(np.array([-1.0, 2.0])), [0, 255])
+
+
+def test_a_grid_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="N >= 1; got"):
+        image_grid(np.zeros((0, 3, 3, 1)))
+    with pytest.raises(ValueError, match=r"got \(3, 3, 1\)"):
+        image_grid(np.zeros((3, 3, 1)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_comes_back_enlarged(tmp_path, channels):
+    array = np.random.default_rng(0).integers(0, 256, (5, 480, channels), np.uint8)
+    save_png(array, tmp_path / "a.png")
+    save_png(array, tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        pixels = np.asarray(picture).reshape(10, 960, channels)
+    np.testing.assert_array_equal(pixels[::2, ::2], array)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}

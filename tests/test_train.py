@@ -1,0 +1,192 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vae import train as train_module
+from keras_vae.model import load_run
+from keras_vae.train import main
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Images of 8x8 with something to learn: a bright square that moves."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((120, 8, 8), np.uint8)
+    for image, (row, column) in zip(images, rng.integers(0, 5, (120, 2)), strict=True):
+        image[row : row + 4, column : column + 4] = 255
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    np.savez(path, images=images, labels=np.arange(120) % 3)
+    return path
+
+
+def options(data, run, *more):
+    return (
+        f"--dataset {data} --output {run} --epochs 3 --batch-size 16 --hidden 12 "
+        "--latent-dim 2 --learning-rate 0.01 --seed 5"
+    ).split() + list(more)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A finished run, trained by the command in a process of its own."""
+    run = tmp_path_factory.mktemp("runs") / "a" / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_vae.train", *options(data, run)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "98 training, 10 validation and 12 test" in done.stdout.splitlines()[0]
+    assert "parity decoder.onnx" in done.stdout
+    return run
+
+
+def test_the_run_folder_holds_what_the_readme_says(run):
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*")}
+    assert {
+        "config.json",
+        "environment.json",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "checkpoints/best.weights.h5",
+        "checkpoints/last.weights.h5",
+        "export/decoder.onnx",
+        "export/saved_model/saved_model.pb",
+        "export/parity.json",
+    } <= names
+    assert not [name for name in names if ".tmp" in name]
+    for epoch in (1, 2, 3):
+        for kind in ("generated", "reconstructed"):
+            with Image.open(run / f"samples/epoch-{epoch:04d}-{kind}.png") as picture:
+                assert picture.mode == "L" and min(picture.size) > 50
+
+
+def test_the_history_has_a_row_an_epoch_and_adds_up(run):
+    with open(run / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    for row in rows:
+        assert 0 < float(row["seconds"]) < 60
+        for prefix in ("", "val_"):
+            elbo = float(row[prefix + "elbo"])
+            parts = float(row[prefix + "log_likelihood"]) - float(
+                row[prefix + "kl_divergence"]
+            )
+            assert elbo == pytest.approx(parts, rel=1e-5)
+            assert elbo == pytest.approx(-float(row[prefix + "loss"]), rel=1e-5)
+    assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+
+
+def test_the_metrics_are_those_of_the_saved_model(run):
+    from keras_vae.data import sources
+
+    report = json.loads((run / "metrics.json").read_text())
+    vae, config = load_run(run)
+    vae.compile()
+    source = sources.load(config.dataset, seed=config.seed)
+    assert report["num_images"] == len(source.test.images)
+    again = vae.evaluate(source.test.images, batch_size=16, verbose=0, return_dict=True)
+    for name in ("elbo", "log_likelihood", "kl_divergence"):
+        assert report[name] == pytest.approx(again[name], rel=1e-5)
+
+
+def test_the_same_command_writes_the_same_run(run, data, tmp_path, capsys):
+    assert main(options(data, tmp_path / "again", "--export", "none")) == 0
+    assert not (tmp_path / "again" / "export").exists()
+    report = [
+        json.loads((r / "metrics.json").read_text()) for r in (run, tmp_path / "again")
+    ]
+    assert report[0] == report[1]
+    picture = "samples/epoch-0003-generated.png"
+    assert (run / picture).read_bytes() == (tmp_path / "again" / picture).read_bytes()
+
+
+def test_a_run_is_not_overwritten_unless_told(run, data, capsys):
+    before = (run / "model.keras").read_bytes()
+    assert main(options(data, run)) == 2
+    assert (
+        "already holds a run; choose another with --output" in capsys.readouterr().err
+    )
+    assert (run / "model.keras").read_bytes() == before
+
+
+def test_overwrite_replaces_a_run(data, tmp_path, capsys):
+    arguments = options(data, tmp_path / "run", "--export", "none", "--epochs", "1")
+    assert main(arguments) == 0
+    assert main([*arguments, "--overwrite", "--seed", "6"]) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("--dataset digitz", 2, "Did you mean 'digits'?"),
+        ("--dataset {tmp}/missing/", 3, "missing"),
+        ("--dataset {data} --export onxx", 2, "Unknown export format 'onxx'"),
+        ("--dataset {data} --output {tmp}/file", 5, "is a file"),
+        ("--dataset {data} --output {tmp}/full", 5, "files that are not a run"),
+        ("--dataset {data} --output /proc/nowhere", 5, "cannot be written"),
+        ("--dataset {data} --epochs 0", 2, "epochs must be a whole number >= 1"),
+        ("--dataset {data} --epochs many", 2, "--epochs"),
+        ("--dataset {data} --learning-rate -1", 2, "learning_rate must be"),
+        ("--dataset {data} --likelihood beta", 2, "Unknown likelihood 'beta'"),
+        ("--dataset {data} --no-such-flag", 2, "--no-such-flag"),
+        ("--dataset {tmp}/pickled.npz", 3, "pickle"),
+        ("--dataset {tmp}/bright.npy", 3, "255"),
+    ],
+)
+def test_a_wrong_input_gives_one_line_and_leaves_nothing(
+    arguments, status, message, data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    np.savez(tmp_path / "pickled.npz", images=np.array([{}, {}], object))
+    np.save(tmp_path / "bright.npy", np.full((20, 8, 8), 300))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(arguments.format(data=data, tmp=tmp_path).split()) == status
+    error = capsys.readouterr().err
+    assert error.startswith("keras-vae: error: ") and error.count("\n") == 1
+    assert message in error and len(error) < 320
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_training_that_diverges_ends_with_one_line(data, tmp_path, capsys):
+    arguments = options(data, tmp_path / "run", "--learning-rate", "1e20")
+    assert main(arguments) == 6
+    assert "The loss became" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_help_and_import_leave_tensorflow_alone():
+    for module in ("keras_vae.train", "keras_vae.generate", "export"):
+        code = (
+            "import sys, runpy\n"
+            f"sys.argv = ['x', '--help']\n"
+            "try:\n"
+            f"    runpy.run_module({module!r}, run_name='__main__')\n"
+            "except SystemExit as done:\n"
+            "    assert not done.code, done.code\n"
+            "heavy = {'tensorflow', 'keras', 'onnx', 'matplotlib'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "usage" in done.stdout
+
+
+def test_train_is_a_function_of_its_module_only():
+    import keras_vae
+
+    assert "train" not in keras_vae.__all__
+    assert callable(train_module.train)
