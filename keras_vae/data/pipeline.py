@@ -92,8 +92,9 @@ def _padded_rows(order, batch_size):
 
 def _gathered(rows, images, labels, batch_size):
     with tf.device("CPU"):  # a GPU receives batches, not the data set
-        # One copy: `convert_to_tensor` would make, and keep, a second one.
-        images, labels = tf.constant(images), tf.constant(labels)
+        # `tf.constant` holds on to a second copy, in NumPy, that `identity` lets go.
+        images = tf.identity(tf.constant(images))
+        labels = tf.identity(tf.constant(labels))
     dataset = rows.map(
         lambda indices, weight: (
             tf.gather(images, indices),
@@ -102,9 +103,12 @@ def _gathered(rows, images, labels, batch_size):
         )
     )
     steps = math.ceil(images.shape[0] / batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(
-        tf.data.AUTOTUNE
-    )
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    # Rewriting the graph of so short a pipeline gains nothing, and copies the images
+    # anew for each iterator.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def of_one_shape(dataset: tf.data.Dataset) -> tf.data.Dataset:
