@@ -46,7 +46,8 @@ class ImageGrids(keras.callbacks.Callback):
         stem = f"epoch-{epoch + 1:04d}"
         generated = self.model.generate(self.num_generated, seed=self.seed)
         save_png(image_grid(generated), self.folder / f"{stem}-generated.png")
-        pairs = pair_grid(self.images, self.model.reconstruct(self.images, self.labels))
+        reconstructed = self.model.reconstruct(self.images, self.labels)
+        pairs = pair_grid(self.images, reconstructed, columns=8)
         save_png(pairs, self.folder / f"{stem}-reconstructed.png")
 
 
