@@ -21,9 +21,10 @@ from keras_vae.errors import DataError, ModelError, UsageError, unknown
 from keras_vae.fused_steps import FusedFunction, automatic_steps
 from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.networks import NETWORKS
-from keras_vae.objectives import OBJECTIVES, Terms
+from keras_vae.objectives import OBJECTIVES, check_parts
 from keras_vae.posteriors import POSTERIORS
 from keras_vae.priors import PRIORS
+from keras_vae.terms import Terms, scalable_gradient
 
 ROWS = 1024  # images encoded or decoded in one call
 EVALUATION_SEED = 2**31 - 1  # every evaluation draws the same noise
@@ -102,7 +103,10 @@ class VAE(keras.Model):
         self.prior = _part(prior, PRIORS, "prior", latent_dim=self.latent_dim)
         self.likelihood = _part(likelihood, LIKELIHOODS, "likelihood")
         self.objective = _part(objective, OBJECTIVES, "objective")
+        check_parts(self.objective, self.posterior, self.prior)
         self._check_shapes()
+        if hasattr(self.prior, "pseudo_inputs") and not self.prior.built:
+            self.prior.build(self.image_shape)
         self._trackers = [
             keras.metrics.Mean(name=name)
             for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
@@ -162,6 +166,10 @@ class VAE(keras.Model):
         z, log_posterior = self.posterior.sample_and_log_prob(
             params, self.num_samples
         )  # (S, B, D), (S, B)
+        scale_z_gradient = None
+        if training and getattr(self.objective, "doubly_reparameterized", False):
+            z, scale_z_gradient = scalable_gradient(z)
+            log_posterior = self.posterior.log_prob(ops.stop_gradient(params), z)
         rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
         if self.num_classes is not None and self.num_samples > 1:
             label = ops.tile(label, [self.num_samples])
@@ -173,7 +181,7 @@ class VAE(keras.Model):
         kl = closed_form_kl(self.posterior, self.prior)
         return Terms(
             log_likelihood=self.likelihood.log_prob(output, x),
-            log_prior=self.prior.log_prob(z),
+            log_prior=self.log_prior(z, training=training),
             log_posterior=log_posterior,
             kl_per_dimension=kl and kl(params),
             z=z,
@@ -182,7 +190,29 @@ class VAE(keras.Model):
             posterior=self.posterior,
             prior=self.prior,
             step=self.optimizer.iterations if training else None,
+            scale_z_gradient=scale_z_gradient,
         )
+
+    def log_prior(self, z, *, training=False):
+        """The log density of the prior, float (...,) for z (..., latent_dim), nats."""
+        if not hasattr(self.prior, "pseudo_inputs"):
+            return self.prior.log_prob(z)
+        return self.prior.log_prob(z, self._prior_components(training))
+
+    def _prior_components(self, training=False):
+        """The posterior at a VampPrior's pseudo-inputs: its parameters, (K, D) each."""
+        images = self.prior.pseudo_inputs()
+        label = ops.arange(images.shape[0], dtype="int64") % (self.num_classes or 1)
+        return self.posterior.split(self._params(images, label, training))
+
+    def refresh_prior(self):
+        """Brings `prior.from_noise` up to date with the encoder.
+
+        Called before every use of `from_noise`; only a VampPrior needs it, which is
+        made of posteriors.
+        """
+        if hasattr(self.prior, "pseudo_inputs"):
+            self.prior.remember(self._prior_components())
 
     def call(self, inputs, training=False):
         """Reconstructs images: the likelihood's mean at the posterior's mean."""
@@ -503,6 +533,7 @@ class VAE(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def _prior_draws(self, num_images, seed):
+        self.refresh_prior()
         noise = portable_normal.noise(seed, num_images, self.latent_dim)
         return ops.convert_to_numpy(self.prior.from_noise(*noise))
 

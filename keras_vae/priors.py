@@ -8,8 +8,7 @@ networks or models:
     sample(num_samples, seed)   -> z (N, D), `from_noise` of drawn noise
 
 `from_noise` is the one definition of a draw: every sampler, and the generator that is
-exported, feeds it with its own noise. D is `latent_dim`. A model builds its prior with
-the shape (H, W, C) of its images, which only `VampPrior` needs.
+exported, feeds it with its own noise. D is `latent_dim`.
 """
 
 import math
