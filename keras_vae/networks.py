@@ -5,7 +5,8 @@ Every builder has the same signature,
     build(image_shape, latent_dim, *, posterior_params, likelihood_params, hidden,
           activation, num_classes=None, output_bias=None, seed=0) -> (encoder, decoder)
 
-and returns two Functional models, which save, load and export as they are:
+with its own defaults for `hidden` and `activation`, and returns two Functional models,
+which save, load and export as they are:
 
     encoder: x float32 (B, H, W, C) in [0, 1]  -> posterior parameters (B, P)
     decoder: z float32 (B, D)                  -> likelihood parameters (B, H, W, C * K)
@@ -16,7 +17,9 @@ product), K is `likelihood_params`. Every layer draws its initial weights from a
 its own, a function of `seed`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import keras
 import numpy as np
@@ -33,6 +36,7 @@ def mlp(
     likelihood_params: int,
     hidden: Sequence[int] = (400,),
     activation: str = "relu",
+    gated: bool = False,
     num_classes: int | None = None,
     output_bias=None,
     seed: int = 0,
@@ -47,6 +51,9 @@ def mlp(
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them. Empty
             for linear networks.
         activation: A name in `ACTIVATIONS`.
+        gated: Whether each hidden layer is the product a * activation(b) of two linear
+            ones; with `"sigmoid"` the gated networks of Dauphin et al. (2017) that
+            Tomczak & Welling (2018) use, with others those of Shazeer (2020).
         num_classes: int or None. With an int, both networks also take a label.
         output_bias: float (H, W, C * likelihood_params) or None (zeros), the initial
             bias of the decoder's output; see `output_bias` of the likelihoods.
@@ -75,19 +82,133 @@ def mlp(
     x = keras.Input((height, width, channels), name="x")
     inputs, h = _with_label(x, layers.Flatten()(x), num_classes)
     for units in hidden:
-        h = _dense(units, seeds, activation=activation)(h)
+        h = _hidden(h, units, activation, gated, seeds)
     params = _dense(posterior_params, seeds, name="posterior_params")(h)
     encoder = keras.Model(inputs, params, name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
     inputs, h = _with_label(z, z, num_classes)
     for units in reversed(hidden):
-        h = _dense(units, seeds, activation=activation)(h)
+        h = _hidden(h, units, activation, gated, seeds)
     output = _dense(int(np.prod(outputs)), seeds, name="likelihood_params")
     decoder = keras.Model(inputs, layers.Reshape(outputs)(output(h)), name="decoder")
     if output_bias is not None:
         output.bias.assign(np.reshape(output_bias, -1))
     return encoder, decoder
+
+
+def conv(
+    image_shape: Sequence[int],
+    latent_dim: int,
+    *,
+    posterior_params: int,
+    likelihood_params: int,
+    hidden: Sequence[int] = (32, 64),
+    activation: str = "silu",
+    num_classes: int | None = None,
+    output_bias=None,
+    seed: int = 0,
+) -> tuple[keras.Model, keras.Model]:
+    """Residual convolutional networks, for larger and for colour images.
+
+    The encoder: a 3x3 convolution, then for each width a residual block (He et al.
+    2016, pre-activation, with group normalisation after Wu & He 2018) and a 3x3
+    convolution of stride 2, and one matrix product. The decoder mirrors it, with
+    nearest-neighbour upsampling before its convolutions, which leaves no checkerboard
+    (Odena et al. 2016). Each width halves the resolution.
+
+    Args:
+        image_shape: (H, W, C); H and W divisible by 2 ** len(hidden).
+        latent_dim: int >= 1, the width of z.
+        posterior_params: int, the width of the encoder's output.
+        likelihood_params: int, the decoder's outputs for each pixel and channel.
+        hidden: Channels at each resolution, from the finest on.
+        activation: A name in `ACTIVATIONS`.
+        num_classes: int or None. With an int, both networks also take a label.
+        output_bias: float (H, W, C * likelihood_params) or None (zeros); its mean over
+            the pixels is the initial bias of the decoder's output.
+        seed: int, for the initial weights.
+
+    Returns:
+        The encoder and the decoder.
+
+    Raises:
+        UsageError: If a shape, a width or the activation is not usable.
+
+    Example:
+        >>> encoder, decoder = conv(
+        ...     (32, 32, 3), 64, posterior_params=128, likelihood_params=20
+        ... )
+        >>> decoder.output_shape
+        (None, 32, 32, 60)
+    """
+    height, width, channels = _check_shape(image_shape)
+    latent_dim = whole_number("latent_dim", latent_dim)
+    hidden = _check_widths(hidden)
+    factor = 2 ** len(hidden)
+    if not hidden or height % factor or width % factor:
+        raise UsageError(
+            f"The conv network halves the image {len(hidden)} times, once for each "
+            f"width in hidden={hidden!r}; height and width must be divisible by "
+            f"{factor}. Got {image_shape!r}."
+        )
+    activation = _check_activation(activation)
+    seeds = _seeds(seed)
+
+    x = keras.Input((height, width, channels), name="x")
+    inputs, h = x, _conv(hidden[0], seeds)(x)
+    if num_classes is not None:  # the label shifts the first channels everywhere
+        label = keras.Input((), dtype="int64", name="label")
+        inputs, shift = [x, label], ops.one_hot(label, num_classes, dtype=h.dtype)
+        h = h + layers.Reshape((1, 1, hidden[0]))(_dense(hidden[0], seeds)(shift))
+    for units in hidden:
+        h = _residual(h, units, activation, seeds)
+        h = _conv(units, seeds, strides=2)(h)
+    h = layers.Flatten()(_normalised(h, activation))
+    params = _dense(posterior_params, seeds, name="posterior_params")(h)
+    encoder = keras.Model(inputs, params, name="encoder")
+
+    z = keras.Input((latent_dim,), name="z")
+    inputs, h = _with_label(z, z, num_classes)
+    coarse = (height // factor, width // factor, hidden[-1])
+    h = layers.Reshape(coarse)(_dense(int(np.prod(coarse)), seeds)(h))
+    for units in reversed(hidden):
+        h = _conv(units, seeds)(layers.UpSampling2D(2)(h))
+        h = _residual(h, units, activation, seeds)
+    output = _conv(channels * likelihood_params, seeds, name="likelihood_params")
+    decoder = keras.Model(inputs, output(_normalised(h, activation)), name="decoder")
+    if output_bias is not None:
+        output.bias.assign(np.mean(output_bias, axis=(0, 1)))
+    return encoder, decoder
+
+
+def _hidden(h, units, activation, gated, seeds):
+    """One hidden layer of the mlp."""
+    if not gated:
+        return _dense(units, seeds, activation=activation)(h)
+    value = _dense(units, seeds)(h)
+    return layers.Multiply()([value, _dense(units, seeds, activation=activation)(h)])
+
+
+def _residual(h, units, activation, seeds):
+    """Two normalised 3x3 convolutions, added to what came in."""
+    shortcut = h if h.shape[-1] == units else _conv(units, seeds, kernel_size=1)(h)
+    h = _conv(units, seeds)(_normalised(h, activation))
+    h = _conv(units, seeds)(_normalised(h, activation))
+    return layers.Add()([shortcut, h])
+
+
+def _normalised(h, activation):
+    """Group normalisation, at most 8 channels wide, and the activation."""
+    groups = h.shape[-1] // math.gcd(h.shape[-1], 8)
+    return layers.Activation(activation)(layers.GroupNormalization(groups)(h))
+
+
+def _conv(units, seeds, kernel_size=3, **kwargs):
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return layers.Conv2D(
+        units, kernel_size, padding="same", kernel_initializer=initializer, **kwargs
+    )
 
 
 def _seeds(seed: int) -> Iterator[int]:
@@ -145,4 +266,6 @@ ACTIVATIONS = {
 
 NETWORKS = {
     "mlp": mlp,
+    "gated_mlp": partial(mlp, gated=True),
+    "conv": conv,
 }
