@@ -12,7 +12,11 @@ from pathlib import Path
 
 from export.bundle import write_manifest
 from export.parity import ParityError, check_parity
+from export.to_c import write_c
+from export.to_keras import write_keras
+from export.to_litert import write_litert
 from export.to_onnx import write_onnx
+from export.to_openvino import write_openvino
 from export.to_saved_model import write_saved_model
 from keras_vae.errors import OutputError, unknown
 
@@ -59,6 +63,8 @@ def export_decoder(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if hasattr(vae, "refresh_prior"):
+        vae.refresh_prior()
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         artifacts, format_of = [], {}
@@ -107,4 +113,8 @@ def _publish(staging: Path, folder: Path, stale: list[str]) -> None:
 FORMATS = {
     "saved_model": write_saved_model,
     "onnx": write_onnx,
+    "litert": write_litert,
+    "openvino": write_openvino,
+    "keras": write_keras,
+    "c": write_c,
 }

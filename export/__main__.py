@@ -1,4 +1,4 @@
-"""`python -m export RUN --format onnx`: exports the decoder of a training run."""
+"""`python -m export RUN --format onnx`, `python -m export verify BUNDLE`."""
 
 import dataclasses
 import json
@@ -15,7 +15,10 @@ from keras_vae.errors import ModelError, unknown
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Export the decoder of a training run, and compare each artifact with Keras."""
+    """Export the decoder of a training run, and compare each artifact with Keras.
+
+    `python -m export verify BUNDLE` checks an exported folder.
+    """
 
     run: tyro.conf.Positional[Path]
     """The run folder that `keras_vae.train` wrote."""
@@ -23,6 +26,16 @@ class ExportConfig:
         tuple[str, ...], tyro.conf.arg(metavar="{" + ",".join(FORMATS) + "} ...")
     ] = ("saved_model", "onnx")
     """What to write to RUN/export."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyConfig:
+    """Check an exported folder: checksums, then golden vectors in every runtime."""
+
+    bundle: tyro.conf.Positional[Path]
+    """The folder with manifest.json, such as RUN/export."""
+    trust: bool = False
+    """Also run the formats that can hold code: SavedModel, Keras, C."""
 
 
 def run_export(config: ExportConfig) -> None:
@@ -53,8 +66,27 @@ def run_export(config: ExportConfig) -> None:
     export_decoder(vae, folder, config.format, training=training, verbose=True)
 
 
+def run_verify(config: VerifyConfig) -> None:
+    """Prints what each runtime says about the bundle.
+
+    Args:
+        config: the options.
+
+    Raises:
+        ModelError: if the bundle is damaged.
+    """
+    from export.verify import table, verify
+
+    print(table(verify(config.bundle, config.trust)))
+    print(f"{config.bundle} is whole.")
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["verify"]:
+        prog = "python -m export verify"
+        return command(run_verify, VerifyConfig, argv[1:], prog=prog)
     return command(run_export, ExportConfig, argv, prog="python -m export")
 
 

@@ -152,8 +152,11 @@ def write_manifest(
         entries = earlier["artifacts"] | entries
     else:
         stale = [name for name in earlier.get("artifacts", {}) if name not in entries]
-    golden = golden_vectors(vae)
-    np.savez(staging / "golden.npz", **golden)
+    np.savez(staging / "golden.npz", **golden_vectors(vae))
+    parity = {name: entry["max_error"] for name, entry in entries.items()}
+    parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
+    (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
+    files = _files(staging, "golden.npz") | _files(staging, "parity.json")
     manifest = describe(vae) | {
         "inputs": _inputs(vae),
         "outputs": {
@@ -172,14 +175,25 @@ def write_manifest(
         "weights_sha256": weights,
         "libraries": _libraries(),
         "training": training,
-        "files": _files(staging, "golden.npz"),
+        "files": files,
         "artifacts": entries,
     }
-    _write(staging / "manifest.json", manifest)
-    parity = {name: entry["max_error"] for name, entry in entries.items()}
-    parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
-    _write(staging / "parity.json", parity)
+    (staging / "manifest.json").write_text(serialised(manifest), encoding="utf-8")
     return stale
+
+
+def serialised(manifest: dict) -> str:
+    """The manifest's one text, which ends with its own SHA-256.
+
+    Args:
+        manifest: JSON values; a key `sha256` is replaced.
+
+    Returns:
+        str, so that a change of any byte in it can be seen.
+    """
+    manifest = {name: value for name, value in manifest.items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps(manifest | {"sha256": digest}, indent=2) + "\n"
 
 
 def _inputs(vae):
@@ -214,7 +228,3 @@ def _read(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _write(path, value):
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

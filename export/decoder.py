@@ -26,10 +26,12 @@ def decoder_mean(vae):
         inputs.append(keras.Input((), name="label", dtype="int64"))
     inputs = inputs if len(inputs) > 1 else inputs[0]
     params = vae.decoder(inputs, training=False)
-    images = vae.likelihood(params)  # (batch, H, W, C)
-    if images.dtype != "float32":  # a decoder trained in mixed precision
-        images = keras.ops.cast(images, "float32")
-    return keras.Model(inputs, images, name="decoder")
+    if params.dtype != "float32":  # a decoder trained in mixed precision
+        params = keras.ops.cast(params, "float32")
+    # `mean` rather than a call of the layer: the model then holds only Keras's own
+    # operations, and `decoder.keras` loads without this package.
+    images = vae.likelihood.mean(params)  # (batch, H, W, C)
+    return keras.Model(inputs, images, name="decoder_mean")
 
 
 def decode_function(model, batch: int | None = None):

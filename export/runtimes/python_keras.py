@@ -2,8 +2,6 @@
 
 import keras
 
-DECODER, GENERATOR = "decoder.keras", None
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""

@@ -3,8 +3,6 @@
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-DECODER = GENERATOR = "decoder.tflite"
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""

@@ -3,8 +3,6 @@
 import numpy as np
 from onnx.reference import ReferenceEvaluator
 
-DECODER, GENERATOR = "decoder.onnx", "generator.onnx"
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-DECODER, GENERATOR = "decoder.onnx", "generator.onnx"
 onnxruntime.set_default_logger_severity(4)  # what fails is raised
 
 
@@ -54,6 +53,9 @@ def verify(bundle):
     """Checks the checksums, then the golden vectors; returns the largest difference."""
     bundle = Path(bundle)
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    digest = manifest.pop("sha256")
+    if hashlib.sha256(json.dumps(manifest).encode()).hexdigest() != digest:
+        raise ValueError("manifest.json is damaged.")
     files = dict(manifest["files"])
     for name in ("decoder.onnx", "generator.onnx"):
         files |= manifest["artifacts"][name]["files"]

@@ -3,8 +3,6 @@
 import cv2
 import numpy as np
 
-DECODER, GENERATOR = "decoder.onnx", "generator.onnx"
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""
@@ -21,9 +19,11 @@ def load_decoder(path):
 
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
-    net = cv2.dnn.readNetFromONNX(str(path))
 
     def generate(seed, num_images, label=None):
+        # Read anew: OpenCV keeps the buffers of the first call, and a later call that
+        # asks for more images would be wrong without a word.
+        net = cv2.dnn.readNetFromONNX(str(path))
         feed = {"seed": seed, "num_images": num_images}
         feed |= {} if label is None else {"label": label}
         for name, value in feed.items():

@@ -6,7 +6,6 @@ Without the precision hint new processors compute in bfloat16, and pixels are 4e
 import numpy as np
 import openvino
 
-DECODER, GENERATOR = "openvino/decoder.xml", "openvino/generator.xml"
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
 
 

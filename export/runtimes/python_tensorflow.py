@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-DECODER = GENERATOR = "saved_model"
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""

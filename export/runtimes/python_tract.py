@@ -3,8 +3,6 @@
 import numpy as np
 import tract
 
-DECODER, GENERATOR = "decoder.onnx", "generator.onnx"
-
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""

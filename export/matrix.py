@@ -1,0 +1,52 @@
+"""`python -m export matrix`: every runtime against Keras on three models, in one table.
+
+Untrained weights serve as well as trained ones: what is compared is arithmetic.
+"""
+
+import tempfile
+from pathlib import Path
+
+from export import FORMATS, export_decoder
+from export.verify import Check, verify
+
+# options of a training run
+MODELS = {
+    "classic MLP": {},
+    "convolutional": {"network": "conv"},
+    "conditional": {"conditional": True},
+}
+
+
+def parity_matrix() -> dict[str, list[Check]]:
+    """Exports three models to every format, and checks them in every runtime.
+
+    Returns:
+        dict from the model's name to what each runtime says.
+
+    Raises:
+        KerasVAEError: if an export fails or a runtime gives other images or latents.
+    """
+    from keras_vae.config import TrainConfig
+    from keras_vae.model import build_vae
+
+    checks = {}
+    for name, options in MODELS.items():
+        vae = build_vae(TrainConfig(**options), (28, 28, 1), num_classes=10)
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = Path(folder) / "export"
+            export_decoder(vae, bundle, [*FORMATS])
+            checks[name] = verify(bundle, trust=True)
+    return checks
+
+
+def table(checks: dict[str, list[Check]]) -> str:
+    """The matrix as a Markdown table: `decode` error, and whether z is identical."""
+    lines = ["| runtime | artifact | " + " | ".join(checks) + " |"]
+    lines.append("|---" * (2 + len(checks)) + "|")
+    for row in zip(*checks.values(), strict=True):
+        cells = [row[0].runtime, row[0].artifact]
+        for check in row:
+            cell = "not installed" if check.error is None else f"{check.error:.1e}"
+            cells.append(cell + (", z identical" if check.latents else ""))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""C99 source with the weights inside: `gcc main.c decoder.c draw.c -lm`, no library.
+
+The code is written by emx-onnx-cgen from static ONNX graphs; `decoder.h` declares it.
+"""
+
+from pathlib import Path
+
+from export.decoder import decode_function, decoder_mean
+from export.parity import Artifact
+from export.to_onnx import OPSET, convert
+from keras_vae.errors import ModelError
+from keras_vae.portable_normal import noise
+
+HEADER = """\
+/* A trained decoder. Compile with: gcc -O2 main.c decoder.c draw.c -lm */
+#ifndef DECODER_H
+#define DECODER_H
+#include <stdint.h>
+
+#define LATENT_DIM {latent_dim}
+#define HEIGHT {height}
+#define WIDTH {width}
+#define CHANNELS {channels}
+{classes}
+/* One image from one latent point: pixels in [0, 1]. */
+void decode(const float z[1][LATENT_DIM], {label}
+            float image[1][HEIGHT][WIDTH][CHANNELS]);
+
+/* The latent point of image number `index` under a seed in [0, 2^24). */
+void draw(const int64_t seed[1], const int64_t index[1], float z[1][LATENT_DIM]);
+#endif
+"""
+
+
+def write_c(vae, folder: Path) -> list[Artifact]:
+    """Writes `c/` with `decoder.c`, `draw.c` and `decoder.h`.
+
+    Args:
+        vae: the model whose decoder is written.
+        folder: existing folder.
+
+    Returns:
+        The artifact, compiled with gcc.
+
+    Raises:
+        ImportError: if emx-onnx-cgen is not installed.
+        ModelError: if the decoder uses an operator that cannot be written in C.
+        OSError: if there is no gcc to check the source with.
+    """
+    from export.runtimes.c_gcc import load_decoder, load_generator
+
+    path = folder / "c"
+    path.mkdir()
+    _write_source(
+        decode_function(decoder_mean(vae), batch=1), "decode", path / "decoder.c"
+    )
+    _write_source(draw_function(vae), "draw", path / "draw.c")
+    height, width, channels = vae.image_shape
+    conditional = vae.num_classes is not None
+    header = HEADER.format(
+        latent_dim=vae.latent_dim,
+        height=height,
+        width=width,
+        channels=channels,
+        classes=f"#define NUM_CLASSES {vae.num_classes}\n" if conditional else "",
+        label="const int64_t label[1]," if conditional else "",
+    )
+    (path / "decoder.h").write_text(header)
+    return [Artifact(path.name, load_decoder(path), load_generator(path))]
+
+
+def draw_function(vae):
+    """`draw(seed, index)` as a TensorFlow function: the latents of one image.
+
+    Args:
+        vae: gives `prior` and `latent_dim`.
+
+    Returns:
+        `tf.function` of int64 scalars; it returns a dict: `z`, float32 (1, latent_dim).
+    """
+    import tensorflow as tf
+
+    def draw(seed, index):
+        normal, uniform = noise(seed, 1, vae.latent_dim, first_image=index, xp=tf)
+        return {"z": vae.prior.from_noise(normal, uniform)}
+
+    signature = [tf.TensorSpec((), tf.int64, name=name) for name in ("seed", "index")]
+    return tf.function(draw, input_signature=signature, autograph=False)
+
+
+def _write_source(function, name, path):
+    try:
+        from emx_onnx_cgen.compiler import Compiler, CompilerOptions
+        from emx_onnx_cgen.errors import CompilerError
+    except ImportError as error:
+        raise ImportError(
+            "emx-onnx-cgen is not installed; pip install keras-vae[c]"
+        ) from error
+
+    options = CompilerOptions(model_name=name, large_weight_threshold=0)
+    try:
+        path.write_text(Compiler(options).compile(convert(function, name, OPSET)))
+    except CompilerError as error:
+        raise ModelError(f"The decoder cannot be written in C: {error}") from error

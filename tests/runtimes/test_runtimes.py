@@ -1,0 +1,91 @@
+"""Every runtime that is installed, against Keras, on what `export_decoder` writes."""
+
+import keras
+import numpy as np
+import pytest
+
+from export import FORMATS, export_decoder
+from export.decoder import decoder_mean
+from export.parity import generator_calls, max_error, parity_batches
+from export.runtimes import RUNTIMES, load_runtime
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+from keras_vae.portable_normal import noise
+
+
+def tiny_mlp():
+    parts = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1, hidden=(8,))
+    return VAE(*parts)
+
+
+def tiny_conditional_conv():
+    """Transposed convolutions, batch normalisation, an exact GELU, and a label."""
+    layers = keras.layers
+    encoder, _ = mlp(
+        (8, 8, 1),
+        3,
+        posterior_params=6,
+        likelihood_params=1,
+        hidden=(8,),
+        num_classes=4,
+    )
+    z, label = keras.Input((3,)), keras.Input((), dtype="int64")
+    h = layers.Concatenate()([z, keras.ops.one_hot(label, 4)])
+    h = layers.Reshape((2, 2, 4))(layers.Dense(16, "gelu")(h))
+    h = layers.Conv2DTranspose(5, 3, strides=2, padding="same", activation="silu")(h)
+    h = layers.BatchNormalization()(h)
+    h = layers.Conv2DTranspose(3, 4, strides=2, padding="same", activation="elu")(h)
+    h = layers.Conv2D(1, 3, padding="same")(h)
+    return VAE(encoder, keras.Model([z, label], h), num_classes=4)
+
+
+@pytest.fixture(scope="module", params=[tiny_mlp, tiny_conditional_conv])
+def exported(request, tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    vae, folder = request.param(), tmp_path_factory.mktemp("run") / "export"
+    for name in FORMATS:
+        try:
+            export_decoder(vae, folder, [name])
+        except ImportError:  # its runtime is not installed, and its tests are skipped
+            continue
+    return vae, folder
+
+
+def runtime_or_skip(name):
+    try:
+        return load_runtime(name)
+    except ImportError as error:
+        pytest.skip(f"{name} is not installed: {error}")
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_decode_matches_keras(exported, name):
+    vae, folder = exported
+    decode = runtime_or_skip(name).load_decoder(folder / RUNTIMES[name][1])
+    model = decoder_mean(vae)
+    batches = [*parity_batches(vae)]
+    if name == "onnx":  # slow at convolutions
+        batches = [inputs for inputs in batches if len(inputs[0]) < 64]
+    for inputs in batches:
+        expected = model(list(inputs) if len(inputs) > 1 else inputs[0]).numpy()
+        assert max_error(decode(*inputs), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("name", [name for name, row in RUNTIMES.items() if row[2]])
+def test_generate_gives_identical_latents(exported, name):
+    vae, folder = exported
+    generate = runtime_or_skip(name).load_generator(folder / RUNTIMES[name][2])
+    for seed, num_images, *label in generator_calls(vae):
+        images, z = generate(seed, num_images, *label)
+        np.testing.assert_array_equal(z, noise(seed, num_images, 3)[0])
+        expected = vae.generate(num_images, seed, *label)
+        assert max_error(images, expected) <= 1e-5
+
+
+def test_keras_file_loads_without_this_package(exported):
+    _, folder = exported
+    if not (folder / "decoder.keras").exists():
+        pytest.skip("not exported")
+    model = keras.saving.load_model(folder / "decoder.keras", custom_objects={})
+    modules = {type(layer).__module__ for layer in model.layers}
+    assert not any(module.startswith("keras_vae") for module in modules)
