@@ -150,8 +150,9 @@ def _canonical(model, name):
             if x in weights and x not in names:
                 names[x] = f"{name}_{len(used)}"
                 used.append(weights[x])
-        for x in node.output:
-            names.setdefault(x, f"{node.op_type.lower()}_{k}")
+        for index, x in enumerate(node.output):
+            other = f"_{index}" if index else ""
+            names.setdefault(x, f"{node.op_type.lower()}_{k}{other}")
         node.name = f"{node.op_type}_{k}"
         node.doc_string = ""
     for node in graph.node:
