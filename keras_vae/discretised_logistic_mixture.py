@@ -49,18 +49,15 @@ class DiscretisedLogisticMixture(keras.layers.Layer):
 
     def split(self, params):
         """Log-weights (..., H, W, M); means, log-scales, coefficients (..., M, C)."""
-        channels = params.shape[-1] // self.num_params
-        shape = (*ops.shape(params)[:-1], 4, self.num_mixtures, channels)
-        params = ops.reshape(params, shape)
-        log_weight = ops.log_softmax(ops.mean(params[..., 0, :, :], axis=-1), axis=-1)
+        # not `reshape`, whose shape would be unknown in a Functional model
+        logits, means, log_scales, coefficients = (
+            ops.stack(ops.split(block, self.num_mixtures, axis=-1), axis=-2)
+            for block in ops.split(params, 4, axis=-1)
+        )  # each (..., H, W, M, C)
+        log_weight = ops.log_softmax(ops.mean(logits, axis=-1), axis=-1)
         # exp(-7) on [-1, 1] is a tenth of a grey level, exp(7) is flat
-        log_scale = bound(params[..., 2, :, :], -7.0, 7.0)
-        return (
-            log_weight,
-            params[..., 1, :, :],
-            log_scale,
-            ops.tanh(params[..., 3, :, :]),
-        )
+        log_scales = bound(log_scales, -7.0, 7.0)
+        return log_weight, means, log_scales, ops.tanh(coefficients)
 
     def log_prob(self, params, x):
         """The log probability of x.
