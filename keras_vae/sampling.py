@@ -5,6 +5,7 @@ their noise through it, so that its seed state is tracked and saved with the mod
 """
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 20.0
@@ -70,6 +71,25 @@ def reparameterize(mean, log_var, noise):
     return mean + ops.exp(0.5 * log_var) * noise
 
 
+def standard_normal(shape, seed_generator, dtype="float32"):
+    """Draws standard normal noise, as `keras.random.normal` but faster under XLA.
+
+    The algorithm is named because XLA expands the default choice into a program that
+    repeats its work at every number: 2.3 ms instead of 0.3 ms for 128 x 20 of them on a
+    CPU, as long as the largest matrix product of a training step.
+
+    Args:
+        shape: of the result.
+        seed_generator: `keras.random.SeedGenerator`; it moves on by one.
+        dtype: of the result.
+
+    Returns:
+        float tensor.
+    """
+    seed = tf.cast(seed_generator.next(), "int32")
+    return tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox")
+
+
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Sampling(keras.layers.Layer):
     """Draws z from N(mean, exp(log_var)) by the reparameterisation trick.
@@ -112,7 +132,7 @@ class Sampling(keras.layers.Layer):
         shape = ops.shape(like)
         if num_samples is not None:
             shape = (num_samples, *shape)
-        return keras.random.normal(shape, dtype=like.dtype, seed=self.seed_generator)
+        return standard_normal(shape, self.seed_generator, like.dtype)
 
     def call(self, inputs, num_samples: int | None = None):
         mean, log_var = inputs
