@@ -4,6 +4,7 @@ Read top to bottom: the parts, the pass through them (`terms`), one training ste
 what a user asks of a trained model, and how it is saved, built and loaded.
 """
 
+import contextlib
 import functools
 import json
 from pathlib import Path
@@ -150,37 +151,32 @@ class VAE(keras.Model):
             params = ops.concatenate(params, axis=-1)
         return ops.cast(params, "float32")
 
-    def terms(self, x, label=None, weight=None, *, training=False) -> Terms:
+    def terms(
+        self, x, label=None, weight=None, *, num_samples=None, training=False
+    ) -> Terms:
         """One pass: encode, sample, decode, and every term of the objective.
 
         Args:
             x: float (B, H, W, C) in [0, 1].
             label: int (B,), for a conditional model.
             weight: float (B,), 0 for images that only pad the batch.
+            num_samples: int S >= 1; default: the model's.
             training: bool, passed to the networks.
 
         Returns:
-            `Terms`, in nats per image; S is `num_samples`.
+            `Terms`, in nats per image.
         """
         params = self._params(x, label, training)  # (B, P)
         z, log_posterior = self.posterior.sample_and_log_prob(
-            params, self.num_samples
+            params, num_samples or self.num_samples
         )  # (S, B, D), (S, B)
         scale_z_gradient = None
         if training and getattr(self.objective, "doubly_reparameterized", False):
             z, scale_z_gradient = scalable_gradient(z)
             log_posterior = self.posterior.log_prob(ops.stop_gradient(params), z)
-        rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
-        if self.num_classes is not None and self.num_samples > 1:
-            label = ops.tile(label, [self.num_samples])
-        output = self.decoder(self._inputs(rows, label), training=training)
-        output = ops.reshape(
-            ops.cast(output, "float32"),
-            (self.num_samples, -1, *self.decoder.output_shape[1:]),
-        )  # (S, B, H, W, C * K)
         kl = closed_form_kl(self.posterior, self.prior)
         return Terms(
-            log_likelihood=self.likelihood.log_prob(output, x),
+            log_likelihood=self.log_likelihood(z, x, label, training=training),
             log_prior=self.log_prior(z, training=training),
             log_posterior=log_posterior,
             kl_per_dimension=kl and kl(params),
@@ -192,6 +188,29 @@ class VAE(keras.Model):
             step=self.optimizer.iterations if training else None,
             scale_z_gradient=scale_z_gradient,
         )
+
+    def log_likelihood(self, z, x, label=None, *, training=False):
+        """How likely images are given latents, log p(x|z).
+
+        Args:
+            z: float (S, B, latent_dim).
+            x: float (B, H, W, C) in [0, 1].
+            label: int (B,), for a conditional model.
+            training: bool, passed to the decoder.
+
+        Returns:
+            float (S, B), in nats.
+        """
+        num_samples = z.shape[0]
+        rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
+        if self.num_classes is not None and num_samples > 1:
+            label = ops.tile(label, [num_samples])
+        output = self.decoder(self._inputs(rows, label), training=training)
+        output = ops.reshape(
+            ops.cast(output, "float32"),
+            (num_samples, -1, *self.decoder.output_shape[1:]),
+        )  # (S, B, H, W, C * K)
+        return self.likelihood.log_prob(output, x)
 
     def log_prior(self, z, *, training=False):
         """The log density of the prior, float (...,) for z (..., latent_dim), nats."""
@@ -379,12 +398,18 @@ class VAE(keras.Model):
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
             x = self._evaluation_batches(x, y, batch_size=batch_size or 32)
             x = self._prepared(x, kwargs.get("steps"))
+        with self.noise_of(EVALUATION_SEED):
+            return super().evaluate(x, **kwargs)
+
+    @contextlib.contextmanager
+    def noise_of(self, seed: int):
+        """Lets the layers draw the noise of `seed`, and then go on where they were."""
         states = [v for v in self.variables if v.name == "seed_generator_state"]
         before = [state.numpy() for state in states]
         for index, state in enumerate(states):
-            state.assign([EVALUATION_SEED, index])
+            state.assign([seed, index])
         try:
-            return super().evaluate(x, **kwargs)
+            yield
         finally:
             for state, value in zip(states, before, strict=True):
                 state.assign(value)
