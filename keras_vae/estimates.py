@@ -1,0 +1,243 @@
+"""Estimates of log p(x) and of the parts of the ELBO, image by image.
+
+Samples are streamed: a compiled loop keeps the running log-sum of the importance
+weights, so that memory does not grow with their number.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tqdm import tqdm
+
+from keras_vae.data.pipeline import evaluation_batches
+from keras_vae.errors import unknown, whole_number
+from keras_vae.likelihoods import bits_per_dimension
+
+BATCH = 100  # images in one compiled call
+MAX_FLOATS = 2**24  # in the decoder's widest layer at a time: bounds the memory
+ACTIVE = 0.01  # variance of the posterior mean from which on a latent is in use
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """What `estimate` found out, image by image, in nats.
+
+    Args:
+        nll: float64 (N,), the estimate of -log p(x).
+        log_likelihood: float64 (N,), the mean of log p(x|z) over the samples.
+        kl_divergence: float64 (N,), the mean of log q(z|x) - log p(z) over the same
+            samples, so that elbo = log_likelihood - kl_divergence is their mean
+            log-weight: never above -nll, equal to it with one sample. NaN for the
+            estimator `"prior"`, which draws nothing from q.
+        mean: float32 (N, D), where the images are encoded.
+        kl_per_dimension: float32 (N, D), or None where the KL divergence is no sum over
+            latents in closed form.
+        squared_error: float32 (N,), of the reconstruction, mean over the pixels.
+    """
+
+    nll: np.ndarray
+    log_likelihood: np.ndarray
+    kl_divergence: np.ndarray
+    mean: np.ndarray
+    kl_per_dimension: np.ndarray | None
+    squared_error: np.ndarray
+
+    @property
+    def elbo(self) -> np.ndarray:
+        """The evidence lower bound of each image, float64 (N,)."""
+        return self.log_likelihood - self.kl_divergence
+
+
+def estimate(
+    vae,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    num_samples: int = 5000,
+    estimator: str = "importance",
+    seed: int = 0,
+    jit_compile: bool = True,
+    progress: bool = False,
+) -> Estimates:
+    """Estimates -log p(x) of each image, and the parts of the ELBO.
+
+    nll = -log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x), z_s drawn from q(z|x) (Burda et al.
+    2015, section 5), or -log 1/S sum_s p(x|z_s), z_s drawn from p(z) (Doersch 2016,
+    section 2.1). In expectation it is never below the true -log p(x), and approaches it
+    as S grows. The same seed gives the same numbers; training noise is left alone.
+
+    Args:
+        vae: `VAE`.
+        images: uint8 (N, H, W, C), or float in [0, 1].
+        labels: int (N,), for a conditional model.
+        num_samples: int S >= 1; exactly as many are drawn for each image.
+        estimator: `"importance"` or `"prior"`.
+        seed: int >= 0.
+        jit_compile: bool, whether XLA compiles the loop over samples.
+        progress: bool, shows a bar where standard error is a terminal.
+
+    Returns:
+        `Estimates`.
+
+    Raises:
+        UsageError: If an argument is out of range.
+        DataError: If the images do not suit the model.
+
+    Example:
+        >>> estimates = estimate(vae, test_images, num_samples=5000)
+        >>> estimates.nll.mean(), estimates.nll.std() / len(estimates.nll) ** 0.5
+        (86.9, 0.2)
+    """
+    num_samples = whole_number("num_samples", num_samples)
+    seed = whole_number("seed", seed, minimum=0)
+    if estimator not in ("importance", "prior"):
+        raise unknown("estimator", estimator, ["importance", "prior"])
+    images, labels = vae._arrays(images, labels)
+    batch_size = min(BATCH, len(images))
+    chunk = _chunk(vae, batch_size, num_samples)
+    stream = _streamed(vae, estimator, chunk, seed, jit_compile)
+    describe = _described(vae)
+    vae.refresh_prior()
+    parts, shown = [], not progress or None  # None: tqdm looks for a terminal
+    with (
+        vae.noise_of(seed),
+        tqdm(total=len(images), unit="image", disable=shown) as bar,
+    ):
+        for x, label, weight in evaluation_batches(images, labels, batch_size):
+            real = int(weight.numpy().sum())
+            found = [*stream(x, label, num_samples), *describe(x, label)]
+            parts.append([part.numpy()[:real] for part in found])
+            bar.update(real)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    nll, log_likelihood, kl_divergence, mean, kl_per_dimension, squared_error = columns
+    factorises = kl_per_dimension.shape[-1] == vae.latent_dim
+    return Estimates(
+        nll,
+        log_likelihood,
+        kl_divergence,
+        mean,
+        kl_per_dimension if factorises else None,
+        squared_error,
+    )
+
+
+def _chunk(vae, batch_size, num_samples):
+    """Samples decoded at once: as many as memory allows, in chunks of equal size."""
+    widest = max(
+        math.prod(size or 1 for size in output.shape[1:])
+        for layer in vae.decoder.layers
+        for output in _flat(layer.output)
+    )
+    most = max(1, min(4096, MAX_FLOATS // widest) // batch_size)
+    return math.ceil(num_samples / math.ceil(num_samples / most))
+
+
+def _flat(outputs):
+    return outputs if isinstance(outputs, list | tuple) else [outputs]
+
+
+def _streamed(vae, estimator, chunk, seed, jit_compile):
+    """A compiled function: nll, log_likelihood, kl_divergence of a batch, (B,) each.
+
+    The loop over chunks of samples is inside the program. It keeps the running log of
+    the sum of weights and the sums of two terms, in float64.
+    """
+    generator = keras.random.SeedGenerator(seed)
+
+    def terms(x, label):
+        """Gives log p(x|z) and log q(z|x) - log p(z) of the chunk's samples, (S, B)."""
+        if estimator == "importance":
+            found = vae.terms(x, label, num_samples=chunk)
+            return found.log_likelihood, found.log_posterior - found.log_prior
+        z = vae.prior.sample(chunk * x.shape[0], seed=generator)
+        z = ops.reshape(z, (chunk, x.shape[0], vae.latent_dim))
+        log_likelihood = vae.log_likelihood(z, x, label)
+        return log_likelihood, ops.zeros_like(log_likelihood)
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def stream(x, label, num_samples):
+        x = vae._scaled(x)
+
+        def body(first, log_sum, sums):
+            values = tf.cast(tf.stack(terms(x, label)), tf.float64)  # (2, S, B)
+            real = (first + tf.range(chunk) < num_samples)[:, None]  # (S, 1)
+            values = tf.where(real, values, tf.zeros_like(values))
+            log_weight = tf.where(real, values[0] - values[1], -np.inf)
+            log_sum = ops.logaddexp(log_sum, tf.reduce_logsumexp(log_weight, axis=0))
+            return first + chunk, log_sum, sums + tf.reduce_sum(values, axis=1)
+
+        zeros = tf.zeros((2, x.shape[0]), tf.float64)
+        _, log_sum, sums = tf.while_loop(
+            lambda first, *_: first < num_samples,
+            body,
+            (tf.constant(0), zeros[0] - np.inf, zeros),
+        )
+        number = tf.cast(num_samples, tf.float64)
+        log_likelihood, kl = tf.unstack(sums / number)
+        if estimator == "prior":
+            kl = kl * np.nan
+        return tf.math.log(number) - log_sum, log_likelihood, kl
+
+    return lambda x, label, num_samples: stream(x, label, tf.constant(num_samples))
+
+
+def _described(vae):
+    """A compiled function: mean, KL by latent, squared error of the reconstruction."""
+
+    @tf.function(autograph=False)
+    def describe(x, label):
+        x = vae._scaled(x)
+        terms = vae.terms(x, label, num_samples=1)
+        mean = vae.posterior.mean(terms.params)
+        kl = terms.kl_per_dimension
+        kl = tf.zeros((x.shape[0], 0)) if kl is None else kl
+        inputs = x if vae.num_classes is None else [x, label]
+        error = ops.square(vae(inputs) - x)
+        return mean, kl, ops.mean(error, axis=(1, 2, 3))
+
+    return describe
+
+
+def summary(vae, estimates: Estimates, *, binarization: str = "grey") -> dict:
+    """Means over the images, with standard errors, under the names of metrics.json.
+
+    Args:
+        vae: `VAE`.
+        estimates: From `estimate`.
+        binarization: `"grey"`, `"dynamic"` or `"fixed"`, the protocol of the pixels.
+
+    Returns:
+        dict of floats, ints and lists; nats per image where nothing else is said.
+        `bits_per_dimension` only where pixels have probabilities, not densities.
+    """
+
+    def mean_and_error(name, values):
+        error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        return {name: float(values.mean()), f"{name}_standard_error": float(error)}
+
+    report = mean_and_error("nll", estimates.nll)
+    if vae.likelihood.discrete and not (
+        binarization == "grey" and type(vae.likelihood).__name__ == "Bernoulli"
+    ):
+        bits = bits_per_dimension(estimates.nll, vae.image_shape)
+        report |= mean_and_error("bits_per_dimension", bits)
+    if np.isnan(estimates.elbo).any():  # nothing was drawn from the posterior
+        return report
+    variances = estimates.mean.var(axis=0)
+    report |= mean_and_error("elbo", estimates.elbo)
+    report |= mean_and_error("log_likelihood", estimates.log_likelihood)
+    report |= mean_and_error("kl_divergence", estimates.kl_divergence)
+    report |= mean_and_error("jensen_gap", -estimates.nll - estimates.elbo)
+    report |= mean_and_error("reconstruction_error", estimates.squared_error)
+    report |= {
+        "active_units": int((variances > ACTIVE).sum()),
+        "latent_variances": variances.tolist(),
+    }
+    if estimates.kl_per_dimension is not None:
+        kl = estimates.kl_per_dimension.mean(axis=0)
+        report["kl_per_dimension"] = kl.tolist()
+    return report

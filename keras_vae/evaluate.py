@@ -1,0 +1,139 @@
+"""`python -m keras_vae.evaluate RUN`: the numbers that papers report, on test images.
+
+`keras_vae.estimates` computes them; here a run is loaded and its metrics.json updated.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from keras_vae.cli import command, start_tensorflow
+from keras_vae.data import sources
+from keras_vae.errors import DataError, whole_number
+from keras_vae.files import write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Estimate the log-likelihood of a trained model on its test split."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder; its metrics.json is updated."""
+    num_samples: int = 5000
+    """Samples of z for each image."""
+    estimator: Literal["importance", "prior"] = "importance"
+    """Where z comes from: the posterior, or naively the prior."""
+    num_images: int | None = None
+    """Only the first images of the split; default: all."""
+    seed: int = 0
+    """Of the noise."""
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Estimates the numbers of a run's test split and merges them into metrics.json.
+
+    The keys of the last estimate stand at the top; `estimates` keeps the last nll of
+    each estimator, to be compared.
+
+    Args:
+        config: The options.
+
+    Raises:
+        KerasVAEError: If the run, its data or an option cannot be used.
+
+    Example:
+        >>> evaluate(EvaluateConfig(Path("saved_models/vae"), num_samples=5000))
+    """
+    for name in ("num_samples", "num_images"):
+        value = getattr(config, name)
+        if value is not None:
+            whole_number(name, value)
+    whole_number("seed", config.seed, minimum=0)
+    start_tensorflow()
+    from keras_vae.estimates import estimate, summary
+    from keras_vae.model import load_run
+
+    vae, trained = load_run(config.run)
+    data = json.loads((config.run / "config.json").read_text(encoding="utf-8"))["data"]
+    source = sources.load(
+        trained.dataset,
+        seed=trained.seed,
+        validation_images=trained.validation_images,
+    )
+    if source.name != data["name"]:
+        raise DataError(
+            f"The run was trained on {data['name']}, but {trained.dataset} is now "
+            f"{source.name}; make {data['name']} available again."
+        )
+    images = source.test.images[: config.num_images]
+    labels = source.test.labels
+    labels = None if labels is None else labels[: config.num_images]
+    estimates = estimate(
+        vae,
+        images,
+        labels,
+        num_samples=config.num_samples,
+        estimator=config.estimator,
+        seed=config.seed,
+        progress=True,
+    )
+    binarization = getattr(trained, "binarization", "grey")
+    report = {
+        "dataset": source.name,
+        "split": "test",
+        "num_images": len(images),
+        "binarization": binarization,
+        "estimator": config.estimator,
+        "num_samples": config.num_samples,
+        "unit": "nats per image",
+        **summary(vae, estimates, binarization=binarization),
+    }
+    _merge(config.run / "metrics.json", report)
+    print(_sentence(report))
+
+
+def _merge(path, report):
+    """Updates the metrics of a run, whole or not at all."""
+    metrics = {}
+    if path.is_file():
+        try:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON ({error}); remove it.") from error
+    kept = ("num_images", "num_samples", "nll", "nll_standard_error")
+    estimates = metrics.get("estimates", {}) | {
+        report["estimator"]: {name: report[name] for name in kept}
+    }
+    metrics = metrics | report | {"estimates": estimates}
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
+
+
+def _sentence(report):
+    text = (
+        f"{report['split']}: nll {report['nll']:.2f} +- "
+        f"{report['nll_standard_error']:.2f} nats per image "
+        f"({report['estimator']}, {report['num_samples']} samples, "
+        f"{report['num_images']} images, {report['binarization']} pixels)"
+    )
+    if "elbo" in report:
+        text += (
+            f"; elbo {report['elbo']:.2f}, gap {report['jensen_gap']:.2f}, "
+            f"kl_divergence {report['kl_divergence']:.2f}, {report['active_units']} of "
+            f"{len(report['latent_variances'])} units active"
+        )
+    if "bits_per_dimension" in report:
+        text += f"; {report['bits_per_dimension']:.3f} bits per dimension"
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(evaluate, EvaluateConfig, argv, prog="python -m keras_vae.evaluate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
