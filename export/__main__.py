@@ -1,4 +1,4 @@
-"""`python -m export RUN --format onnx`, `python -m export verify BUNDLE`."""
+"""`python -m export RUN`, `python -m export verify BUNDLE`, `python -m export matrix`."""
 
 import dataclasses
 import json
@@ -17,7 +17,8 @@ from keras_vae.errors import ModelError, unknown
 class ExportConfig:
     """Export the decoder of a training run, and compare each artifact with Keras.
 
-    `python -m export verify BUNDLE` checks an exported folder.
+    `python -m export verify BUNDLE` checks an exported folder, and
+    `python -m export matrix` compares every runtime with Keras.
     """
 
     run: tyro.conf.Positional[Path]
@@ -81,12 +82,35 @@ def run_verify(config: VerifyConfig) -> None:
     print(f"{config.bundle} is whole.")
 
 
+@dataclasses.dataclass(frozen=True)
+class MatrixConfig:
+    """Compare every format in every runtime with Keras, on three untrained models."""
+
+
+def run_matrix(config: MatrixConfig) -> None:
+    """Prints the table, in Markdown.
+
+    Args:
+        config: there are no options.
+    """
+    from export.matrix import parity_matrix, table
+
+    print(table(parity_matrix()))
+
+
+# subcommand: what runs, and its options
+COMMANDS = {
+    "verify": (run_verify, VerifyConfig),
+    "matrix": (run_matrix, MatrixConfig),
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["verify"]:
-        prog = "python -m export verify"
-        return command(run_verify, VerifyConfig, argv[1:], prog=prog)
+    if argv and argv[0] in COMMANDS:
+        prog = f"python -m export {argv[0]}"
+        return command(*COMMANDS[argv[0]], argv[1:], prog=prog)
     return command(run_export, ExportConfig, argv, prog="python -m export")
 
 

@@ -89,7 +89,7 @@ def golden_vectors(vae) -> dict[str, np.ndarray]:
 
     def draws(seed):
         draw = vae.prior.from_noise(*noise(seed, GOLDEN_IMAGES, vae.latent_dim))
-        return np.asarray(draw, np.float32)
+        return np.array(draw, np.float32)
 
     z = draws(GOLDEN_SEED + 1)
     z[0] = 0  # the origin, and a far point

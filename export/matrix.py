@@ -12,7 +12,7 @@ from export.verify import Check, verify
 # options of a training run
 MODELS = {
     "classic MLP": {},
-    "convolutional": {"network": "conv"},
+    "convolutional": {"network": "conv", "hidden": (32, 64)},
     "conditional": {"conditional": True},
 }
 
@@ -31,7 +31,7 @@ def parity_matrix() -> dict[str, list[Check]]:
 
     checks = {}
     for name, options in MODELS.items():
-        vae = build_vae(TrainConfig(**options), (28, 28, 1), num_classes=10)
+        vae = build_vae(TrainConfig(**options), (28, 28, 1), 10, num_images=1)
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "export"
             export_decoder(vae, bundle, [*FORMATS])

@@ -5,7 +5,7 @@ Such a file can hold code: load one only from somebody you trust.
 
 from pathlib import Path
 
-from export.decoder import decoder_mean
+from export.decoder import decode_function, decoder_mean
 from export.parity import Artifact
 
 
@@ -22,5 +22,7 @@ def write_keras(vae, folder: Path) -> list[Artifact]:
     from export.runtimes.python_keras import load_decoder
 
     path = folder / "decoder.keras"
-    decoder_mean(vae).save(path)
+    model = decoder_mean(vae)
+    decode_function(model)  # refuses random operators
+    model.save(path)
     return [Artifact(path.name, load_decoder(path))]

@@ -102,16 +102,134 @@ def convert(function, name: str, opset: int):
                 f"The decoder uses the operator {node.op_type}, which ONNX opset "
                 f"{opset} does not have; use a layer made of standard operators."
             )
-    _scalar_depths(model.graph)
+    _scalar_depths(model)
+    _without_full_slices(model.graph)
+    _means_by_axis(model.graph)
+    _static_reshapes(model)
     return _canonical(model, name)
 
 
-def _scalar_depths(graph):
+def _scalar_depths(model):
     """Gives OneHot its depth as a scalar: onnx's own evaluator refuses a vector."""
-    depths = {node.input[1] for node in graph.node if node.op_type == "OneHot"}
-    for tensor in graph.initializer:
-        if tensor.name in depths:
-            del tensor.dims[:]
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "OneHot" and node.input[1] in weights:
+            scalar = graph.initializer.add()
+            scalar.CopyFrom(weights[node.input[1]])
+            del scalar.dims[:]
+            scalar.name = node.input[1] = f"{node.name}/depth"
+
+
+def _without_full_slices(graph):
+    """Bypasses slices that keep everything: tract takes their end for a size."""
+    values = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    source = {}
+    for node in graph.node:
+        node.input[:] = [source.get(x, x) for x in node.input]
+        if node.op_type == "Slice" and {*node.input[1:]} <= {*values}:
+            starts, ends, _, *steps = (values[x] for x in node.input[1:])
+            full = not starts.any() and (ends >= 10**9).all()  # tf2onnx's "to the end"
+            if full and all((step == 1).all() for step in steps):
+                source[node.output[0]] = node.input[0]
+
+
+def _means_by_axis(graph):
+    """Splits a mean over axes that are apart: OpenCV computes another number."""
+    nodes = []
+    for node in graph.node:
+        attributes = {item.name: item for item in node.attribute}
+        axes = [*attributes["axes"].ints] if "axes" in attributes else []
+        if (
+            node.op_type != "ReduceMean"
+            or len(axes) < 2
+            or not attributes["keepdims"].i
+        ):
+            nodes.append(node)
+            continue
+        x = node.input[0]
+        for axis in axes:
+            last = axis == axes[-1]
+            part = type(node).FromString(node.SerializeToString())
+            part.input[0] = x
+            part.output[0] = x = node.output[0] if last else f"{node.name}/{axis}"
+            next(item for item in part.attribute if item.name == "axes").ints[:] = [
+                axis
+            ]
+            nodes.append(part)
+    nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _array(tensor):
+    import onnx
+
+    return onnx.numpy_helper.to_array(tensor)
+
+
+def _static_reshapes(model):
+    """Replaces shapes that are computed from the batch size by constants with a -1.
+
+    Keras computes the target of many a reshape although only the batch is unknown.
+    tract refuses that and OpenCV computes other pixels.
+    """
+    import onnx
+
+    graph = model.graph
+    shapes = [_shapes(model, batch) for batch in (2, 3)]
+    weights = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] in weights:
+            continue
+        first, second = (shape.get(node.output[0], [None]) for shape in shapes)
+        if None in first or None in second:
+            continue
+        target = [a if a == b else -1 for a, b in zip(first, second, strict=True)]
+        if target.count(-1) <= 1:
+            name = f"{node.name}/shape"
+            value = onnx.numpy_helper.from_array(np.array(target, np.int64), name)
+            graph.initializer.append(value)
+            node.input[1] = name
+    _remove_unused(graph)
+
+
+def _shapes(model, batch):
+    """Every tensor's shape at one batch size; None stands for an unknown size."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = model.graph
+    for value in [*graph.input]:
+        dims = value.type.tensor_type.shape.dim
+        if value.name == "num_images":  # the generator's batch size is a number
+            number = onnx.numpy_helper.from_array(np.int64(batch), value.name)
+            graph.initializer.append(number)
+            graph.input.remove(value)
+        elif dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_value = batch
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return {
+        value.name: [
+            dim.dim_value if dim.HasField("dim_value") else None
+            for dim in value.type.tensor_type.shape.dim
+        ]
+        for value in [*graph.value_info, *graph.output]
+    }
+
+
+def _remove_unused(graph):
+    needed, kept = {value.name for value in graph.output}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    kept = [type(node).FromString(node.SerializeToString()) for node in reversed(kept)]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def _erfc(context, node, name, args):

@@ -134,7 +134,7 @@ def noise(seed, num_images, latent_dim: int, *, first_image=0, xp=np):
     if isinstance(seed, int):
         check_seed(seed)
     cast = _cast if xp is np else xp.cast
-    arange = np.arange if xp is np else xp.range
+    arange = np.arange if isinstance(num_images, int) else xp.range
     take = np.take if xp is np else xp.gather
 
     # Indexing with slices would convert to operators that not every runtime infers.

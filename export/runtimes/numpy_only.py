@@ -50,6 +50,8 @@ def run(graph, feed):
                 raise NotImplementedError(
                     f"numpy_only.py lacks the operator {operator}"
                 )
+            if operator == "Split":
+                attributes = attributes | {"parts": len(outputs)}
             result = OPERATORS[operator](*(values[x] for x in inputs), **attributes)
             results = result if isinstance(result, list) else [result]
             values |= zip(outputs, results, strict=True)
@@ -162,6 +164,11 @@ def _softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _softmax(x, axis):
+    exp = np.exp(x - x.max(axis, keepdims=True))
+    return exp / exp.sum(axis, keepdims=True)
+
+
 def _elu(x, alpha=1.0):
     return np.where(x > 0, x, np.float32(alpha) * np.expm1(np.minimum(x, 0)))
 
@@ -191,8 +198,8 @@ def _slice(x, starts, ends, axes=None, steps=None):
     return x[tuple(index)]
 
 
-def _split(x, sizes, axis=0):
-    return np.split(x, np.cumsum(sizes)[:-1], axis)
+def _split(x, sizes=None, *, parts, axis=0):
+    return np.split(x, parts if sizes is None else np.cumsum(sizes)[:-1], axis)
 
 
 def _reduce(function):
@@ -270,6 +277,7 @@ def _pads(x, kernel, strides, pads, other):
 OPERATORS = {
     "Abs": np.abs,
     "Add": np.add,
+    "And": np.logical_and,
     "Cast": lambda x, to: np.asarray(x).astype(DTYPES[to]),
     "Ceil": np.ceil,
     "Clip": lambda x, low=None, high=None: np.clip(x, low, high),
@@ -297,12 +305,15 @@ OPERATORS = {
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Log": np.log,
+    "LogSoftmax": lambda x, axis=-1: np.log(_softmax(x, axis)),
     "MatMul": np.matmul,
     "Max": lambda *arrays: np.max(np.broadcast_arrays(*arrays), axis=0),
     "Min": lambda *arrays: np.min(np.broadcast_arrays(*arrays), axis=0),
     "Mul": np.multiply,
     "Neg": np.negative,
+    "Not": np.logical_not,
     "OneHot": _one_hot,
+    "Or": np.logical_or,
     "Pow": np.power,
     "Range": lambda start, stop, step: np.arange(start, stop, step),
     "Reciprocal": np.reciprocal,
@@ -314,11 +325,9 @@ OPERATORS = {
     "Selu": _selu,
     "Shape": lambda x: np.array(x.shape, np.int64),
     "Sigmoid": _sigmoid,
+    "Sign": np.sign,
     "Slice": _slice,
-    "Softmax": lambda x, axis=-1: (
-        np.exp(x - x.max(axis, keepdims=True))
-        / np.exp(x - x.max(axis, keepdims=True)).sum(axis, keepdims=True)
-    ),
+    "Softmax": lambda x, axis=-1: _softmax(x, axis),
     "Softplus": _softplus,
     "Split": _split,
     "Sqrt": np.sqrt,
@@ -327,6 +336,7 @@ OPERATORS = {
     ),
     "Sub": np.subtract,
     "Tanh": np.tanh,
+    "Tile": np.tile,
     "Transpose": lambda x, perm: np.transpose(x, perm),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(int(axis) for axis in axes)),
     "Where": np.where,
