@@ -52,6 +52,8 @@ AXES = {
     "prior": "keras_vae.priors.PRIORS",
     "likelihood": "keras_vae.likelihoods.LIKELIHOODS",
     "objective": "keras_vae.objectives.OBJECTIVES",
+    "activation": "keras_vae.networks.ACTIVATIONS",
+    "binarization": "keras_vae.data.binarization.BINARIZATIONS",
 }
 
 
@@ -82,8 +84,12 @@ class TrainConfig:
     """Encoder and decoder."""
     hidden: tuple[int, ...] = (400,)
     """Widths of the encoder's hidden layers; the decoder mirrors them."""
-    activation: str = "relu"
+    activation: Annotated[str, one_of(AXES["activation"])] = "relu"
     """The hidden layers' activation function."""
+    output_bias: bool = False
+    """Start the decoder's output at the mean training image, as Burda et al. do."""
+    conditional: bool = False
+    """Give the label to both networks, so that it can be chosen when generating."""
     latent_dim: int = 20
     """Width of z."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
@@ -94,8 +100,16 @@ class TrainConfig:
     """p(x|z)."""
     objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
     """What is maximised."""
+    beta: float | None = None
+    """Weight of the KL term; None is the objective's own (1, or 6 for beta_tcvae)."""
+    kl_warmup: float = 0.0
+    """Epochs over which the KL term's weight rises from 0."""
+    free_bits: float = 0.0
+    """Nats of each latent's KL divergence that cost nothing."""
     num_samples: int = 1
     """Posterior samples an image in a training step."""
+    binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
+    """What the model sees of grey pixels."""
     seed: int = 0
     """The one seed of splits, weights, image order and noise."""
     fused_steps: int | None = None
@@ -113,6 +127,9 @@ class TrainConfig:
             self.hidden and all(width >= 1 for width in self.hidden),
             "one or more whole numbers >= 1",
         )
+        for field in ("beta", "kl_warmup", "free_bits"):
+            value = getattr(self, field)
+            self._require(field, value is None or value >= 0, "a number >= 0")
         for field in ("validation_images", "fused_steps"):
             value, least = getattr(self, field), int(field == "fused_steps")
             self._require(

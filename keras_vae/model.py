@@ -6,7 +6,9 @@ what a user asks of a trained model, and how it is saved, built and loaded.
 
 import contextlib
 import functools
+import inspect
 import json
+import math
 from pathlib import Path
 
 import keras
@@ -17,6 +19,7 @@ from keras import ops
 from keras_vae import portable_normal
 from keras_vae.config import TrainConfig
 from keras_vae.data import pipeline
+from keras_vae.data.binarization import BINARIZATIONS, EVALUATION_SEED, binarize
 from keras_vae.divergences import closed_form_kl
 from keras_vae.errors import DataError, ModelError, UsageError, unknown
 from keras_vae.fused_steps import FusedFunction, automatic_steps
@@ -25,10 +28,10 @@ from keras_vae.networks import NETWORKS
 from keras_vae.objectives import OBJECTIVES, check_parts
 from keras_vae.posteriors import POSTERIORS
 from keras_vae.priors import PRIORS
+from keras_vae.sampling import standard_uniform
 from keras_vae.terms import Terms, scalable_gradient
 
 ROWS = 1024  # images encoded or decoded in one call
-EVALUATION_SEED = 2**31 - 1  # every evaluation draws the same noise
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -56,6 +59,8 @@ class VAE(keras.Model):
         objective: A name in `OBJECTIVES`, a config dict, or a layer.
         num_samples: int S >= 1, posterior samples an image.
         num_classes: int or None; the number of labels of a conditional model.
+        binarization: A name in `BINARIZATIONS`: `"grey"` takes pixels as they are,
+            `"dynamic"` draws binary ones anew at every use.
         seed: int, of the noise and of the order of images.
         **kwargs: Passed to `keras.Model`.
 
@@ -87,6 +92,7 @@ class VAE(keras.Model):
         objective="elbo",
         num_samples: int = 1,
         num_classes: int | None = None,
+        binarization: str = "grey",
         seed: int = 0,
         **kwargs,
     ):
@@ -97,6 +103,10 @@ class VAE(keras.Model):
         (self.latent_dim,) = _only_shape(decoder, "decoder", num_classes)
         self.num_samples = num_samples
         self.num_classes = num_classes
+        if binarization not in BINARIZATIONS:
+            raise unknown("binarization", binarization, BINARIZATIONS)
+        self.binarization = binarization
+        self.pixel_noise = keras.random.SeedGenerator(seed)
         self.seed = seed
         self.posterior = _part(
             posterior, POSTERIORS, "posterior", latent_dim=self.latent_dim, seed=seed
@@ -249,6 +259,13 @@ class VAE(keras.Model):
         scale = 255.0 if keras.backend.is_int_dtype(x.dtype) else 1.0
         return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
 
+    def _observed(self, x):
+        """What the model is to explain: scaled images, binarised by the protocol."""
+        x = self._scaled(x)
+        if self.binarization == "dynamic":
+            x = ops.cast(standard_uniform(ops.shape(x), self.pixel_noise) < x, x.dtype)
+        return x
+
     # === Training ===
 
     def compile(
@@ -266,13 +283,16 @@ class VAE(keras.Model):
             steps_per_execution: int, the training steps in one compiled call;
                 `"auto"` chooses about 0.2 seconds' worth; 1 is the stock Keras loop.
                 It changes the speed, not the result.
-            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, on a CPU too.
-                It changes the noise that a seed gives.
+            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
+                convolutions on a CPU, where XLA is slow. It changes the noise that a
+                seed gives.
             **kwargs: Passed to `keras.Model.compile`.
         """
         self._steps_per_execution = steps_per_execution
         if jit_compile == "auto" and not tf.distribute.has_strategy():
-            jit_compile = True
+            jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
+                _has_convolutions(self)
+            )
         super().compile(
             optimizer,
             steps_per_execution=1
@@ -300,7 +320,7 @@ class VAE(keras.Model):
         """One optimiser step on one batch; returns the metrics so far."""
         x, label, weight = _unpack(data)
         with tf.GradientTape() as tape:
-            terms = self.terms(self._scaled(x), label, weight, training=True)
+            terms = self.terms(self._observed(x), label, weight, training=True)
             losses = self.objective.loss(terms)  # (B,)
             loss = _weighted_mean(losses, weight) + sum(self.losses)
             scaled_loss = self.optimizer.scale_loss(loss)
@@ -313,7 +333,7 @@ class VAE(keras.Model):
     def test_step(self, data):
         """The metrics of one batch, without training."""
         x, label, weight = _unpack(data)
-        terms = self.terms(self._scaled(x), label, weight)
+        terms = self.terms(self._observed(x), label, weight)
         return self._update_metrics(terms, self.objective.loss(terms))
 
     def _update_metrics(self, terms, losses):
@@ -439,7 +459,10 @@ class VAE(keras.Model):
 
     def _evaluation_batches(self, x, y=None, *, batch_size):
         if _is_array(x):
-            return pipeline.evaluation_batches(*self._arrays(x, y), batch_size)
+            images, labels = self._arrays(x, y)
+            if self.binarization == "dynamic":
+                images = binarize(images)
+            return pipeline.evaluation_batches(images, labels, batch_size)
         return x
 
     def _prepared(self, x, steps):
@@ -582,6 +605,7 @@ class VAE(keras.Model):
             },
             "num_samples": self.num_samples,
             "num_classes": self.num_classes,
+            "binarization": self.binarization,
             "seed": self.seed,
         }
 
@@ -594,17 +618,30 @@ def build_vae(
     config: TrainConfig,
     image_shape: tuple[int, int, int],
     num_classes: int | None = None,
+    *,
+    num_images: int,
+    data_mean: np.ndarray | None = None,
 ) -> VAE:
     """The model that a config describes, with fresh weights, not compiled.
 
     Args:
         config: The options of the run.
         image_shape: (H, W, C) of the data.
-        num_classes: int, for a conditional model.
+        num_classes: int, the labels of the data; used where `config.conditional`.
+        num_images: int, of the training data.
+        data_mean: float (H, W, C) in [0, 1], the mean training image; used where
+            `config.output_bias`.
 
     Returns:
-        `VAE`; the same config gives the same weights.
+        `VAE`; the same arguments give the same weights.
+
+    Raises:
+        UsageError: If an option does not go with the others.
     """
+    if not config.conditional:
+        num_classes = None
+    elif num_classes is None:
+        raise UsageError("A conditional model needs labels; the data set has none.")
     posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
     likelihood = LIKELIHOODS[config.likelihood]()
     encoder, decoder = NETWORKS[config.network](
@@ -615,6 +652,11 @@ def build_vae(
         hidden=config.hidden,
         activation=config.activation,
         num_classes=num_classes,
+        output_bias=(
+            likelihood.output_bias(data_mean)
+            if config.output_bias and data_mean is not None
+            else None
+        ),
         seed=config.seed,
     )
     return VAE(
@@ -623,12 +665,35 @@ def build_vae(
         posterior=posterior,
         prior=config.prior,
         likelihood=likelihood,
-        objective=config.objective,
+        objective=_objective(config, num_images),
         num_samples=config.num_samples,
         num_classes=num_classes,
+        binarization=config.binarization,
         seed=config.seed,
         name="vae",
     )
+
+
+def _objective(config, num_images):
+    """The objective with those options that were given."""
+    steps = math.ceil(num_images / config.batch_size)
+    given = {
+        "beta": config.beta,
+        "warmup_steps": round(config.kl_warmup * steps) or None,
+        "free_bits": config.free_bits or None,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    objective = OBJECTIVES[config.objective]
+    known = inspect.signature(objective).parameters
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"The objective {config.objective} has no {name}; leave that option "
+                "out, or choose the objective elbo."
+            )
+    if "num_images" in known:
+        given["num_images"] = num_images
+    return objective(**given)
 
 
 def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
@@ -659,7 +724,12 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
     text = (run / "config.json").read_text(encoding="utf-8")
     config = TrainConfig.from_json(text)
     data = json.loads(text)["data"]
-    vae = build_vae(config, tuple(data["image_shape"]), data["num_classes"])
+    vae = build_vae(
+        config,
+        tuple(data["image_shape"]),
+        data["num_classes"],
+        num_images=data["num_images"],
+    )
     try:
         vae.load_weights(run / "model.keras")
     except (ValueError, OSError, KeyError) as error:
@@ -712,6 +782,11 @@ def _weighted_mean(values, weight):
         return ops.mean(values)
     weight = ops.cast(weight, values.dtype)
     return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def _has_convolutions(model):
+    kernels = [weight for weight in model.weights if weight.name == "kernel"]
+    return any(len(kernel.shape) > 2 for kernel in kernels)
 
 
 def _is_array(x):

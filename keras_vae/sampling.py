@@ -90,6 +90,12 @@ def standard_normal(shape, seed_generator, dtype="float32"):
     return tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox")
 
 
+def standard_uniform(shape, seed_generator):
+    """Draws uniform noise in [0, 1), float32; see `standard_normal`."""
+    seed = tf.cast(seed_generator.next(), "int32")
+    return tf.random.stateless_uniform(shape, seed, alg="philox")
+
+
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Sampling(keras.layers.Layer):
     """Draws z from N(mean, exp(log_var)) by the reparameterisation trick.

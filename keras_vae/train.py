@@ -13,7 +13,7 @@ import numpy as np
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
-from keras_vae.errors import OutputError, UsageError
+from keras_vae.errors import DataError, OutputError, UsageError
 from keras_vae.files import write_text
 
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
@@ -40,6 +40,7 @@ def train(config: TrainConfig) -> None:
         validation_images=config.validation_images,
     )
     print(source.provenance, flush=True)
+    _check_data(config, source)
     run = _create_run_folder(config, source)
 
     start_tensorflow()
@@ -48,20 +49,27 @@ def train(config: TrainConfig) -> None:
     from keras_vae import callbacks
     from keras_vae.model import build_vae
 
-    vae = build_vae(config, source.image_shape)
+    vae = build_vae(
+        config,
+        source.image_shape,
+        source.num_classes,
+        num_images=len(source.train.images),
+        data_mean=source.train.images.mean(axis=0) / 255,
+    )
     vae.compile(
         keras.optimizers.Adam(config.learning_rate),
         steps_per_execution=config.fused_steps or "auto",
     )
     write_text(run / "environment.json", _environment())
     validation = source.validation
-    shown = (validation or source.test).images
-    shown = shown[np.linspace(0, len(shown) - 1, NUM_RECONSTRUCTED).astype(int)]
+    shown = validation or source.test
+    rows = np.linspace(0, len(shown.images) - 1, NUM_RECONSTRUCTED).astype(int)
     vae.fit(
         source.train.images,
+        source.train.labels,
         batch_size=config.batch_size,
         epochs=config.epochs,
-        validation_data=validation and validation.images,
+        validation_data=validation and (validation.images, validation.labels),
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
             callbacks.StopOnDivergence(),
@@ -69,19 +77,28 @@ def train(config: TrainConfig) -> None:
             callbacks.Weights(
                 run / "checkpoints", "val_elbo" if validation else "elbo"
             ),
-            callbacks.ImageGrids(run / "samples", shown, seed=config.seed),
+            callbacks.ImageGrids(
+                run / "samples",
+                shown.images[rows],
+                None if shown.labels is None else shown.labels[rows],
+                seed=config.seed,
+            ),
         ],
     )
     vae.save(run / "model.keras")
 
     metrics = vae.evaluate(
-        source.test.images, batch_size=config.batch_size, verbose=0, return_dict=True
+        source.test.images,
+        source.test.labels,
+        batch_size=config.batch_size,
+        verbose=0,
+        return_dict=True,
     )
     report = {
         "dataset": source.name,
         "split": "test",
         "num_images": len(source.test.images),
-        "binarization": "grey",
+        "binarization": config.binarization,
         "estimator": "elbo",
         "num_samples": config.num_samples,
         "unit": "nats per image",
@@ -122,6 +139,19 @@ def _check_output(config):
         )
 
 
+def _check_data(config, source):
+    if config.conditional and source.num_classes is None:
+        raise UsageError(f"--conditional needs labels; {source.name} has none.")
+    if config.binarization == "fixed":
+        for split in (source.train, source.validation, source.test):
+            if split and not np.isin(split.images, (0, 255)).all():
+                raise DataError(
+                    f"--binarization fixed needs black and white images; {source.name} "
+                    "has grey ones. Take tfds:binarized_mnist, or --binarization "
+                    "dynamic."
+                )
+
+
 def _create_run_folder(config, source) -> Path:
     run = config.output
     if run.exists():
@@ -139,7 +169,8 @@ def _create_run_folder(config, source) -> Path:
         "name": source.name,
         "provenance": source.provenance,
         "image_shape": source.image_shape,
-        "num_classes": None,
+        "num_classes": source.num_classes,
+        "num_images": len(source.train.images),
         "class_names": source.class_names,
     }
     options = json.loads(config.to_json())

@@ -39,7 +39,9 @@ def test_fused_steps_give_the_weights_of_the_stock_loop(steps, jit_compile):
     stock, stock_history = trained(1, jit_compile)
     fused, history = trained(steps, jit_compile)
     assert_same(fused, stock)
-    assert fused.optimizer.iterations.numpy() == stock.optimizer.iterations.numpy() == 32
+    assert (
+        fused.optimizer.iterations.numpy() == stock.optimizer.iterations.numpy() == 32
+    )
     for name in stock_history:
         np.testing.assert_allclose(history[name], stock_history[name], rtol=1e-5)
 
@@ -84,7 +86,9 @@ def test_callbacks_schedules_clipping_and_averages_keep_working():
         7, True, optimizer(), epochs=9, callbacks=[stop()], validation_data=images(20)
     )
     assert len(history["loss"]) == len(stock_history["loss"]) < 9
-    np.testing.assert_allclose(history["val_elbo"], stock_history["val_elbo"], rtol=1e-4)
+    np.testing.assert_allclose(
+        history["val_elbo"], stock_history["val_elbo"], rtol=1e-4
+    )
     assert_same(fused, stock, rtol=1e-4)
 
 
