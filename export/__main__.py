@@ -1,4 +1,4 @@
-"""`python -m export RUN`, `python -m export verify BUNDLE`, `python -m export matrix`."""
+"""`python -m export RUN`, `python -m export verify BUNDLE`, and `... matrix`."""
 
 import dataclasses
 import json

@@ -62,14 +62,25 @@ def generate(
     if num_images < 1:
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
-    session = _session(Path(bundle))
+    bundle = Path(bundle)
+    session = _session(bundle, "decoder.onnx")
     inputs = {value.name: value for value in session.get_inputs()}
-    z, _ = noise(seed, num_images, inputs["z"].shape[1])  # (N, D)
-    feed = {"z": z}
+    facts = session.get_modelmeta().custom_metadata_map
+    feed = {}
     if "label" in inputs:
-        feed["label"] = _labels(session, num_images, label)
+        num_classes = int(facts["keras_vae.num_classes"])
+        feed["label"] = _labels(num_classes, num_images, label)
     elif label is not None:
         raise UsageError("This decoder takes no label; leave --label out.")
+    if facts.get("keras_vae.prior") == "standard_normal":
+        feed["z"], _ = noise(seed, num_images, inputs["z"].shape[1])  # (N, D)
+    else:  # only the generator knows how the prior is made of noise
+        generator = _session(bundle, "generator.onnx")
+        call = {"seed": seed, "num_images": num_images} | dict.fromkeys(
+            ["label"] if "label" in inputs else [], 0
+        )
+        call = {name: np.array(value, np.int64) for name, value in call.items()}
+        (feed["z"],) = generator.run(["z"], call)
     batches = []
     for start in range(0, num_images, BATCH):
         batch = {name: value[start : start + BATCH] for name, value in feed.items()}
@@ -77,9 +88,7 @@ def generate(
     return np.concatenate(batches)
 
 
-def _labels(session, num_images, label):
-    properties = session.get_modelmeta().custom_metadata_map
-    num_classes = int(properties["keras_vae.num_classes"])
+def _labels(num_classes, num_images, label):
     if label is None:
         return np.arange(num_images, dtype=np.int64) % num_classes
     if not 0 <= label < num_classes:
@@ -87,19 +96,23 @@ def _labels(session, num_images, label):
     return np.full(num_images, label, np.int64)
 
 
-def _session(bundle):
+def _session(bundle, name):
     import onnxruntime
 
-    paths = [bundle / "export" / "decoder.onnx", bundle / "decoder.onnx"]
+    paths = [bundle / "export" / name, bundle / name]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise ModelError(
-            f"{bundle} holds no export/decoder.onnx; write it with "
+            f"{bundle} holds no export/{name}; write it with "
             f"`python -m export {bundle} --format onnx`."
         )
+    data = path.read_bytes()
+    # Weights kept in another file have a "location": a way to read any file at all.
+    if b"location" in data:
+        raise ModelError(f"{path} refers to other files; a decoder holds its weights.")
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise ModelError(f"ONNX Runtime cannot read {path}: {error}") from error
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -12,7 +13,7 @@ from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
 
-def exported(folder, num_classes=None):
+def exported(folder, num_classes=None, prior="standard_normal"):
     parts = mlp(
         (6, 5, 1),
         3,
@@ -21,7 +22,7 @@ def exported(folder, num_classes=None):
         hidden=(8,),
         num_classes=num_classes,
     )
-    vae = VAE(*parts, num_classes=num_classes)
+    vae = VAE(*parts, num_classes=num_classes, prior=prior)
     export_decoder(vae, folder / "export", ["onnx"])
     return vae
 
@@ -54,6 +55,28 @@ def test_conditional_images_follow_the_label(tmp_path):
     np.testing.assert_allclose(in_turn[2], images[2], atol=1e-6)
     with pytest.raises(UsageError, match=r"in \[0, 4\), got 4"):
         generate(tmp_path, 1, label=4)
+
+
+def test_prior_other_than_standard_normal_is_sampled(tmp_path):
+    vae = exported(tmp_path, prior="mixture")
+    images = generate(tmp_path, 9, seed=5)
+    np.testing.assert_allclose(images, vae.generate(9, seed=5), atol=1e-5)
+    (tmp_path / "export" / "generator.onnx").unlink()
+    with pytest.raises(ModelError, match="holds no export/generator.onnx"):
+        generate(tmp_path, 1)
+
+
+def test_decoder_that_refers_to_other_files_is_refused(run, tmp_path):
+    model = onnx.load(run[0] / "export" / "decoder.onnx")
+    onnx.save_model(
+        model,
+        tmp_path / "decoder.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    with pytest.raises(ModelError, match="refers to other files"):
+        generate(tmp_path, 1)
 
 
 def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
