@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from keras_vae.data.binarization import binarize
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.errors import unknown, whole_number
 from keras_vae.likelihoods import bits_per_dimension
@@ -97,6 +98,8 @@ def estimate(
     if estimator not in ("importance", "prior"):
         raise unknown("estimator", estimator, ["importance", "prior"])
     images, labels = vae._arrays(images, labels)
+    if vae.binarization == "dynamic":  # once and for all, as `vae.evaluate` does
+        images = binarize(images)
     batch_size = min(BATCH, len(images))
     chunk = _chunk(vae, batch_size, num_samples)
     stream = _streamed(vae, estimator, chunk, seed, jit_compile)
@@ -202,13 +205,12 @@ def _described(vae):
     return describe
 
 
-def summary(vae, estimates: Estimates, *, binarization: str = "grey") -> dict:
+def summary(vae, estimates: Estimates) -> dict:
     """Means over the images, with standard errors, under the names of metrics.json.
 
     Args:
         vae: `VAE`.
         estimates: From `estimate`.
-        binarization: `"grey"`, `"dynamic"` or `"fixed"`, the protocol of the pixels.
 
     Returns:
         dict of floats, ints and lists; nats per image where nothing else is said.
@@ -221,7 +223,7 @@ def summary(vae, estimates: Estimates, *, binarization: str = "grey") -> dict:
 
     report = mean_and_error("nll", estimates.nll)
     if vae.likelihood.discrete and not (
-        binarization == "grey" and type(vae.likelihood).__name__ == "Bernoulli"
+        vae.binarization == "grey" and type(vae.likelihood).__name__ == "Bernoulli"
     ):
         bits = bits_per_dimension(estimates.nll, vae.image_shape)
         report |= mean_and_error("bits_per_dimension", bits)

@@ -81,16 +81,15 @@ def evaluate(config: EvaluateConfig) -> None:
         seed=config.seed,
         progress=True,
     )
-    binarization = getattr(trained, "binarization", "grey")
     report = {
         "dataset": source.name,
         "split": "test",
         "num_images": len(images),
-        "binarization": binarization,
+        "binarization": vae.binarization,
         "estimator": config.estimator,
         "num_samples": config.num_samples,
         "unit": "nats per image",
-        **summary(vae, estimates, binarization=binarization),
+        **summary(vae, estimates),
     }
     _merge(config.run / "metrics.json", report)
     print(_sentence(report))

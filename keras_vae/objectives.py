@@ -147,8 +147,9 @@ class DReG(keras.layers.Layer):
         """The loss of each image, float (B,), in nats."""
         if terms.scale_z_gradient is not None:
             # the loss brings one w_s to the gradient at z_s, this brings the second
-            weight = ops.softmax(ops.stop_gradient(terms.log_weight), axis=0)
-            terms.scale_z_gradient(weight)
+            log_weight = ops.stop_gradient(terms.log_weight)
+            log_sum = ops.logsumexp(log_weight, axis=0)
+            terms.scale_z_gradient(ops.exp(log_weight - log_sum))  # w_s, (S, B)
         return _negative_log_mean(terms.log_weight)
 
 

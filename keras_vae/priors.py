@@ -18,7 +18,12 @@ import numpy as np
 from keras import ops
 
 from keras_vae.errors import whole_number
-from keras_vae.sampling import bound_log_var, reparameterize
+from keras_vae.sampling import (
+    bound_log_var,
+    reparameterize,
+    standard_normal,
+    standard_uniform,
+)
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -274,8 +279,8 @@ def _sample(prior, num_samples, seed):
     """Feeds `from_noise` with noise drawn from `seed`, an int or a SeedGenerator."""
     if not isinstance(seed, keras.random.SeedGenerator):
         seed = keras.random.SeedGenerator(seed)
-    normal = keras.random.normal((num_samples, prior.latent_dim), seed=seed)
-    uniform = keras.random.uniform((num_samples,), seed=seed)
+    normal = standard_normal((num_samples, prior.latent_dim), seed)
+    uniform = standard_uniform((num_samples,), seed)
     return prior.from_noise(normal, uniform)
 
 

@@ -1,0 +1,146 @@
+"""Any combination of the tables' members that makes sense trains, saves and exports.
+
+The full product has thousands of combinations. Refusals are checked on all of those
+that matter to them; training, saving and reloading on combinations in which every two
+members of different tables meet at least once; XLA and export, which take seconds each,
+on few in which every member appears.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import export_decoder
+from keras_vae.errors import UsageError
+from keras_vae.likelihoods import LIKELIHOODS
+from keras_vae.model import VAE
+from keras_vae.networks import NETWORKS
+from keras_vae.objectives import OBJECTIVES, check_parts
+from keras_vae.posteriors import POSTERIORS
+from keras_vae.priors import PRIORS
+
+LATENT_DIM, IMAGES = 2, 12
+AXES = {
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "objective": OBJECTIVES,
+    "likelihood": LIKELIHOODS,
+    "network": NETWORKS,
+    "data": {"grey": (1, None), "colour": (3, None), "labelled": (1, 3)},
+    "num_samples": {1: 1, 3: 3},
+}
+
+
+def spelled(combination):
+    return "-".join(map(str, combination))
+
+
+def makes_sense(posterior, prior, objective, *_):
+    try:
+        check_parts(OBJECTIVES[objective](), POSTERIORS[posterior](2), PRIORS[prior](2))
+    except UsageError:
+        return False
+    return True
+
+
+def covering(strength):
+    """Few combinations that hold every `strength` members of different axes."""
+    sensible = {
+        three: makes_sense(*three)
+        for three in itertools.product(POSTERIORS, PRIORS, OBJECTIVES)
+    }
+    combinations = [c for c in itertools.product(*AXES.values()) if sensible[c[:3]]]
+    groups = {
+        combination: set(itertools.combinations(enumerate(combination), strength))
+        for combination in combinations
+    }
+    missing, chosen = set().union(*groups.values()), []
+    while missing:
+        best = max(combinations, key=lambda c: len(groups[c] & missing))
+        missing -= groups[best]
+        chosen.append(best)
+    return chosen
+
+
+def build(posterior, prior, objective, likelihood, network, data, num_samples):
+    channels, num_classes = AXES["data"][data]
+    posterior = POSTERIORS[posterior](LATENT_DIM, seed=1)
+    likelihood = LIKELIHOODS[likelihood]()
+    encoder, decoder = NETWORKS[network](
+        (8, 8, channels),
+        LATENT_DIM,
+        posterior_params=posterior.num_params,
+        likelihood_params=likelihood.num_params,
+        hidden=(4,),
+        num_classes=num_classes,
+    )
+    few = {} if prior == "standard_normal" else {"num_components": 5}
+    vae = VAE(
+        encoder,
+        decoder,
+        posterior=posterior,
+        prior=PRIORS[prior](LATENT_DIM, **few),
+        likelihood=likelihood,
+        objective=objective,
+        num_samples=num_samples,
+        num_classes=num_classes,
+    )
+    vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=2)
+    x = np.random.default_rng(0).integers(0, 256, (IMAGES, 8, 8, channels), np.uint8)
+    return vae, x, np.arange(IMAGES) % 3
+
+
+def elbo(vae, x, label):
+    with vae.noise_of(0):
+        return np.asarray(vae.terms(vae._scaled(x), label).elbo)
+
+
+@pytest.mark.parametrize("combination", covering(2), ids=spelled)
+def test_every_two_members_train_and_come_back(combination, tmp_path):
+    vae, x, label = build(*combination)
+    label = tf.constant(label)
+    with tf.GradientTape() as tape:
+        terms = vae.terms(vae._scaled(x), label, tf.ones(IMAGES), training=True)
+        losses = vae.objective.loss(terms)
+    assert losses.shape == (IMAGES,) and np.isfinite(losses).all()
+    weights = vae.trainable_weights
+    for weight, gradient in zip(weights, tape.gradient(losses, weights), strict=True):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+    before = [weight.numpy() for weight in weights]
+    vae.train_step((tf.constant(x), label, tf.ones(IMAGES)))
+    assert any(np.any(w != b) for w, b in zip(weights, before, strict=True))
+    assert all(np.isfinite(weight).all() for weight in weights)
+    vae.save(tmp_path / "vae.keras")
+    again = keras.saving.load_model(tmp_path / "vae.keras")
+    np.testing.assert_array_equal(elbo(vae, x, label), elbo(again, x, label))
+    np.testing.assert_array_equal(vae.generate(3, seed=1), again.generate(3, seed=1))
+
+
+@pytest.mark.parametrize("combination", covering(1), ids=spelled)
+def test_every_member_trains_fused_and_exports(combination, tmp_path):
+    vae, x, label = build(*combination)
+    history = vae.fit(x, label, batch_size=4, epochs=1, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    errors = export_decoder(vae, tmp_path / "export", ["onnx"])
+    assert set(errors) == {"decoder.onnx", "generator.onnx"}
+    assert max(errors.values()) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "three", list(itertools.product(POSTERIORS, PRIORS, OBJECTIVES)), ids=spelled
+)
+def test_nonsense_is_one_clear_sentence(three):
+    if makes_sense(*three):
+        return
+    posterior, prior, objective = three
+    parts = OBJECTIVES[objective](), POSTERIORS[posterior](2), PRIORS[prior](2)
+    with pytest.raises(UsageError) as error:
+        check_parts(*parts)
+    message = str(error.value)
+    assert message.endswith(".") and "\n" not in message and 40 < len(message) < 200
+    with pytest.raises(UsageError, match="needs|mixture of|draws from"):
+        build(*three, "bernoulli", "mlp", "grey", 1)
