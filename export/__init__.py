@@ -4,6 +4,7 @@
 before it gets its name. Adding a format: one module, one row in `FORMATS`.
 """
 
+import inspect
 import os
 import shutil
 import tempfile
@@ -11,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.bundle import write_manifest
-from export.parity import ParityError, check_parity
+from export.parity import ROUNDED, ParityError, check_parity
 from export.to_c import write_c
 from export.to_keras import write_keras
 from export.to_litert import write_litert
 from export.to_onnx import write_onnx
 from export.to_openvino import write_openvino
 from export.to_saved_model import write_saved_model
-from keras_vae.errors import OutputError, unknown
+from keras_vae.errors import OutputError, UsageError, unknown
 
 
 def export_decoder(
@@ -28,6 +29,7 @@ def export_decoder(
     *,
     training: dict | None = None,
     verbose: bool = False,
+    **options,
 ) -> dict[str, float]:
     """Writes the decoder of `vae` to `folder` in each of `formats`.
 
@@ -42,12 +44,14 @@ def export_decoder(
         formats: keys of `FORMATS`.
         training: facts about the training for the manifest, such as data and metrics.
         verbose: whether to print one line for each artifact.
+        **options: passed to the formats that have them: `opset` (ONNX), `batch` (the
+            fixed batch size of LiteRT), `weights` (ONNX, LiteRT: `float16`, `int8`).
 
     Returns:
         dict from artifact name to the largest absolute difference of a pixel in [0, 1].
 
     Raises:
-        UsageError: for an unknown format.
+        UsageError: for an unknown format, or an option that a format does not have.
         ModelError: if the decoder cannot be converted.
         ParityError: if an artifact differs from Keras by more than 1e-5.
         OutputError: if `folder` cannot be written.
@@ -59,6 +63,7 @@ def export_decoder(
     for name in formats:
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
+    _check_options(formats, options)
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
@@ -69,7 +74,8 @@ def export_decoder(
     try:
         artifacts, format_of = [], {}
         for name in formats:
-            written = FORMATS[name](vae, staging)
+            known = {key: options[key] for key in options_of(name) if key in options}
+            written = FORMATS[name](vae, staging, **known)
             artifacts += written
             format_of |= {artifact.name: name for artifact in written}
         errors = check_parity(vae, artifacts)
@@ -90,6 +96,24 @@ def export_decoder(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return errors
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The options that a format has, read from its exporter's signature."""
+    return tuple(inspect.signature(FORMATS[name]).parameters)[2:]
+
+
+def _check_options(formats, options):
+    for option in options:
+        if not any(option in options_of(name) for name in formats):
+            having = [name for name in FORMATS if option in options_of(name)]
+            raise UsageError(
+                f"None of the formats {', '.join(formats)} has the option {option}; "
+                f"it belongs to {', '.join(having) or 'no format'}."
+            )
+    weights = options.get("weights", "float32")
+    if weights not in ("float32", *ROUNDED):
+        raise unknown("weights", weights, ["float32", *ROUNDED])
 
 
 def _publish(staging: Path, folder: Path, stale: list[str]) -> None:

@@ -27,6 +27,14 @@ class ExportConfig:
         tuple[str, ...], tyro.conf.arg(metavar="{" + ",".join(FORMATS) + "} ...")
     ] = ("saved_model", "onnx")
     """What to write to RUN/export."""
+    opset: int | None = None
+    """ONNX: the version of the operator set, 17 or 18."""
+    batch: int | None = None
+    """LiteRT: the batch size of the file with a fixed one."""
+    weights: str | None = None
+    """ONNX, LiteRT: float16 or int8 for a smaller decoder in a file of its own."""
+    benchmark: bool = False
+    """Export nothing; measure what is in RUN/export in each runtime."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,11 @@ def run_export(config: ExportConfig) -> None:
             raise unknown("export format", name, FORMATS)
     if not config.run.is_dir():
         raise ModelError(f"There is no run folder {config.run}.")
+    if config.benchmark:
+        from export.benchmark import benchmark
+
+        print(benchmark(config.run / "export"))
+        return
     if not (config.run / "config.json").is_file():
         raise ModelError(
             f"{config.run} holds no trained model (config.json is missing); give the "
@@ -64,7 +77,11 @@ def run_export(config: ExportConfig) -> None:
     metrics = config.run / "metrics.json"
     training = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else None
     folder = config.run / "export"
-    export_decoder(vae, folder, config.format, training=training, verbose=True)
+    options = {name: getattr(config, name) for name in ("opset", "batch", "weights")}
+    options = {name: value for name, value in options.items() if value is not None}
+    export_decoder(
+        vae, folder, config.format, training=training, verbose=True, **options
+    )
 
 
 def run_verify(config: VerifyConfig) -> None:

@@ -3,21 +3,25 @@
 import tempfile
 from pathlib import Path
 
-from export.parity import Artifact
+from export.parity import ROUNDED, Artifact
 from export.to_saved_model import save
 from keras_vae.errors import ModelError, UsageError
 
 
-def write_litert(vae, folder: Path, *, batch: int = 1) -> list[Artifact]:
+def write_litert(
+    vae, folder: Path, *, batch: int = 1, weights: str = "float32"
+) -> list[Artifact]:
     """Writes `decoder.tflite` for any batch size, `decoder_batch1.tflite` for one.
 
     The first has the signatures `decode` and `generate`. The second has `decode` only:
-    LiteRT's compiled and web runtimes need fixed shapes.
+    LiteRT's compiled and web runtimes need fixed shapes. With rounded weights it writes
+    only `decoder_float16.tflite` or `decoder_int8.tflite`, with `decode`.
 
     Args:
         vae: the model whose decoder is written.
         folder: existing folder.
         batch: the batch size of the second file.
+        weights: `float32`, `float16` or `int8`.
 
     Returns:
         The artifacts, run by LiteRT.
@@ -36,6 +40,10 @@ def write_litert(vae, folder: Path, *, batch: int = 1) -> list[Artifact]:
             "LiteRT is not installed; pip install keras-vae[litert]"
         ) from error
 
+    if weights != "float32":
+        path = folder / f"decoder_{weights}.tflite"
+        _convert(vae, path, ["decode"], weights=weights)
+        return [Artifact(path.name, load_decoder(path), tolerance=ROUNDED[weights])]
     any_batch, fixed = (
         folder / "decoder.tflite",
         folder / f"decoder_batch{batch}.tflite",
@@ -48,7 +56,7 @@ def write_litert(vae, folder: Path, *, batch: int = 1) -> list[Artifact]:
     ]
 
 
-def _convert(vae, path, signatures, batch=None):
+def _convert(vae, path, signatures, batch=None, weights="float32"):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -56,6 +64,10 @@ def _convert(vae, path, signatures, batch=None):
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=signatures
         )
+        if weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if weights == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         try:
             path.write_bytes(converter.convert())
         except Exception as error:  # the converter's errors have no common class

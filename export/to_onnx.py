@@ -13,20 +13,26 @@ import numpy as np
 from export.bundle import describe
 from export.decoder import decode_function, decoder_mean
 from export.generator import generate_function
-from export.parity import Artifact
+from export.parity import ROUNDED, Artifact
 from keras_vae.errors import ModelError, UsageError
 
 OPSET = 17
 OPSETS = (17, 18)
 
 
-def write_onnx(vae, folder: Path, *, opset: int = OPSET) -> list[Artifact]:
+def write_onnx(
+    vae, folder: Path, *, opset: int = OPSET, weights: str = "float32"
+) -> list[Artifact]:
     """Writes `decoder.onnx` and `generator.onnx`.
+
+    With rounded weights it writes only the decoder, `decoder_float16.onnx` or
+    `decoder_int8.onnx`, which is smaller; it still computes in float32.
 
     Args:
         vae: the model whose decoder is written.
         folder: existing folder.
         opset: version of the ONNX operator set, 17 or 18.
+        weights: `float32`, `float16` or `int8`.
 
     Returns:
         The artifacts, run by ONNX Runtime.
@@ -41,6 +47,11 @@ def write_onnx(vae, folder: Path, *, opset: int = OPSET) -> list[Artifact]:
     decoder = convert(decode_function(model), "decoder", opset)
     for value in [*decoder.graph.input, *decoder.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if weights != "float32":
+        path = folder / f"decoder_{weights}.onnx"
+        _round_weights(decoder.graph, weights)
+        _save(decoder, path, vae)
+        return [Artifact(path.name, load_decoder(path), tolerance=ROUNDED[weights])]
     generator = convert(generate_function(vae, model), "generator", opset)
     for value in generator.graph.output:
         # Left without a name: tract takes two names for two different sizes.
@@ -60,6 +71,39 @@ def _save(model, path, vae):
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, path)
+
+
+def _round_weights(graph, weights):
+    """Stores matrices and kernels in fewer bits, and a node that widens them.
+
+    int8 has one scale for each output channel (Jacob et al. 2018, section 2.1, with the
+    zero point at 0).
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    for tensor in [*graph.initializer]:
+        array = numpy_helper.to_array(tensor)
+        users = [node for node in graph.node if tensor.name in node.input]
+        if array.ndim < 2 or array.dtype != np.float32 or not users:
+            continue
+        name, parts = tensor.name, [array.astype(np.float16)]
+        operator, attributes = "Cast", {"to": onnx.TensorProto.FLOAT}
+        if weights == "int8":
+            axis = 0 if users[0].op_type == "Conv" else 1  # the output channels
+            others = tuple(k for k in range(array.ndim) if k != axis)
+            scale = np.abs(array).max(others) / np.float32(127)  # (channels,)
+            scale = np.where(scale > 0, scale, np.float32(1))
+            shape = [-1 if k == axis else 1 for k in range(array.ndim)]
+            steps = np.round(array / scale.reshape(shape)).astype(np.int8)
+            parts = [steps, scale, np.zeros(scale.shape, np.int8)]
+            operator, attributes = "DequantizeLinear", {"axis": axis}
+        names = [f"{name}_{kind}" for kind in (weights, "scale", "zero")[: len(parts)]]
+        graph.initializer.remove(tensor)
+        for part, part_name in zip(parts, names, strict=True):
+            graph.initializer.append(numpy_helper.from_array(part, part_name))
+        node = helper.make_node(operator, names, [name], f"{name}_wide", **attributes)
+        graph.node.insert(0, node)
 
 
 def convert(function, name: str, opset: int):

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from export import export_decoder
+from export import benchmark, export_decoder
 from export.__main__ import main
 from export.bundle import serialised, sha256_of
+from export.runtimes import RUNTIMES
 from export.verify import check_files, verify
 from keras_vae.errors import ModelError
 from keras_vae.model import VAE
@@ -102,6 +103,13 @@ def test_every_flipped_bit_is_caught(bundle):
                 check_files(bundle)
         path.write_bytes(data)
     check_files(bundle)
+
+
+def test_benchmark_prints_a_row_for_each_runtime(original, monkeypatch):
+    monkeypatch.setattr(benchmark, "RUNTIMES", {"numpy": RUNTIMES["numpy"]})
+    header, _, row = benchmark.benchmark(original).splitlines()
+    assert header.startswith("| runtime | artifact | size, kB | max error |")
+    assert row.startswith("| numpy | decoder.onnx | ")
 
 
 def test_missing_file_is_named(bundle):

@@ -217,6 +217,42 @@ def test_second_export_adds_a_format_or_removes_other_weights(tmp_path):
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("weights", ["float16", "int8"])
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_rounded_weights_are_smaller_and_their_error_is_measured(
+    tmp_path, name, weights
+):
+    if name == "litert":
+        pytest.importorskip("ai_edge_litert")
+    parts = mlp((14, 14, 1), 8, posterior_params=16, likelihood_params=1, hidden=(64,))
+    vae, folder = VAE(*parts), tmp_path / "export"
+    ((artifact, error),) = export_decoder(vae, folder, [name], weights=weights).items()
+    assert weights in artifact
+    assert 1e-6 < error < {"float16": 1e-3, "int8": 3e-2}[weights]
+    entry = json.loads((folder / "manifest.json").read_text())["artifacts"][artifact]
+    assert entry["max_error"] == error < entry["tolerance"]
+    plain = 4 * vae.decoder.count_params()
+    ratio = {"float16": 0.7, "int8": 0.5}[weights]
+    assert (folder / artifact).stat().st_size < ratio * plain
+
+
+def test_option_that_no_format_has_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="has the option batch; it belongs to litert"):
+        export_decoder(tiny_vae(), tmp_path / "export", ["onnx"], batch=4)
+    with pytest.raises(UsageError, match="Unknown weights 'int9'"):
+        export_decoder(tiny_vae(), tmp_path / "export", ["onnx"], weights="int9")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_litert_has_a_fixed_batch_size(tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    errors = export_decoder(tiny_vae(), tmp_path / "export", ["litert"], batch=5)
+    assert set(errors) == {"decoder.tflite", "decoder_batch5.tflite"}
+    path = tmp_path / "export" / "decoder_batch5.tflite"
+    model = interpreter.Interpreter(str(path))
+    assert model.get_input_details()[0]["shape"].tolist() == [5, 3]
+
+
 def test_unknown_format_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'onnx'"):
         export_decoder(tiny_vae(), tmp_path / "export", ["onx"])
