@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import tyro
 
@@ -112,6 +112,8 @@ class TrainConfig:
     """What the model sees of grey pixels."""
     seed: int = 0
     """The one seed of splits, weights, image order and noise."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' products; weights, losses and exports are float32 always."""
     fused_steps: int | None = None
     """Optimiser steps in one compiled call; None chooses, 1 is the stock Keras loop."""
     export: tuple[str, ...] = ("saved_model", "onnx")
@@ -135,6 +137,8 @@ class TrainConfig:
             self._require(
                 field, value is None or value >= least, f"None or a number >= {least}"
             )
+        if self.precision not in (names := ("float32", "bfloat16")):
+            raise unknown("precision", self.precision, names)
         for field, table in AXES.items():
             if getattr(self, field) not in choices(table):
                 raise unknown(field, getattr(self, field), choices(table))

@@ -5,6 +5,7 @@ what a user asks of a trained model, and how it is saved, built and loaded.
 """
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import json
@@ -21,7 +22,7 @@ from keras_vae.config import TrainConfig
 from keras_vae.data import pipeline
 from keras_vae.data.binarization import BINARIZATIONS, EVALUATION_SEED, binarize
 from keras_vae.divergences import closed_form_kl
-from keras_vae.errors import DataError, ModelError, UsageError, unknown
+from keras_vae.errors import DataError, ModelError, UsageError, unknown, whole_number
 from keras_vae.fused_steps import FusedFunction, automatic_steps
 from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.networks import NETWORKS
@@ -560,10 +561,24 @@ class VAE(keras.Model):
         Raises:
             UsageError: If a number is out of range.
         """
-        z = self._prior_draws(num_images, portable_normal.check_seed(seed))
+        seed = portable_normal.check_seed(seed)
+        num_images = whole_number("num_images", num_images)
         if label is None:
             label = np.arange(num_images) % (self.num_classes or 1)
-        return self.decode(z, np.broadcast_to(label, num_images).astype(np.int64))
+        label = np.broadcast_to(label, num_images).astype(np.int64)
+        self.refresh_prior()
+        z = [
+            self.prior.from_noise(
+                *portable_normal.noise(
+                    seed,
+                    min(ROWS, num_images - start),
+                    self.latent_dim,
+                    first_image=start,
+                )
+            )
+            for start in range(0, num_images, ROWS)  # in pieces that stay in the cache
+        ]
+        return self.decode(np.concatenate(z), label)
 
     @functools.cached_property
     def _encode_batch(self):
@@ -578,12 +593,6 @@ class VAE(keras.Model):
             lambda z, label: self._mean(self.decoder(self._inputs(z, label))),
             reduce_retracing=True,
         )
-
-    @tf.autograph.experimental.do_not_convert
-    def _prior_draws(self, num_images, seed):
-        self.refresh_prior()
-        noise = portable_normal.noise(seed, num_images, self.latent_dim)
-        return ops.convert_to_numpy(self.prior.from_noise(*noise))
 
     @staticmethod
     def _batched(function, *arrays):
@@ -644,21 +653,21 @@ def build_vae(
         raise UsageError("A conditional model needs labels; the data set has none.")
     posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
     likelihood = LIKELIHOODS[config.likelihood]()
-    encoder, decoder = NETWORKS[config.network](
-        image_shape,
-        config.latent_dim,
-        posterior_params=posterior.num_params,
-        likelihood_params=likelihood.num_params,
-        hidden=config.hidden,
-        activation=config.activation,
-        num_classes=num_classes,
-        output_bias=(
-            likelihood.output_bias(data_mean)
-            if config.output_bias and data_mean is not None
-            else None
-        ),
-        seed=config.seed,
-    )
+    output_bias = None
+    if config.output_bias and data_mean is not None:
+        output_bias = likelihood.output_bias(data_mean)
+    with _precision(config.precision):
+        encoder, decoder = NETWORKS[config.network](
+            image_shape,
+            config.latent_dim,
+            posterior_params=posterior.num_params,
+            likelihood_params=likelihood.num_params,
+            hidden=config.hidden,
+            activation=config.activation,
+            num_classes=num_classes,
+            output_bias=output_bias,
+            seed=config.seed,
+        )
     return VAE(
         encoder,
         decoder,
@@ -672,6 +681,17 @@ def build_vae(
         seed=config.seed,
         name="vae",
     )
+
+
+@contextlib.contextmanager
+def _precision(name):
+    """Layers made here multiply in `name`; their weights are float32 all the same."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _objective(config, num_images):
@@ -706,7 +726,7 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
         run: The run folder.
 
     Returns:
-        The model with its trained weights, and the config of the run.
+        The model with its trained weights, in float32, and the config of the run.
 
     Raises:
         ModelError: If the folder holds no complete run.
@@ -725,7 +745,7 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
     config = TrainConfig.from_json(text)
     data = json.loads(text)["data"]
     vae = build_vae(
-        config,
+        dataclasses.replace(config, precision="float32"),
         tuple(data["image_shape"]),
         data["num_classes"],
         num_images=data["num_images"],

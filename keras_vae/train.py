@@ -47,7 +47,7 @@ def train(config: TrainConfig) -> None:
     import keras
 
     from keras_vae import callbacks
-    from keras_vae.model import build_vae
+    from keras_vae.model import build_vae, load_run
 
     vae = build_vae(
         config,
@@ -85,6 +85,7 @@ def train(config: TrainConfig) -> None:
             ),
         ],
     )
+    print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
     vae.save(run / "model.keras")
 
     metrics = vae.evaluate(
@@ -113,6 +114,7 @@ def train(config: TrainConfig) -> None:
     if config.export != ("none",):
         from export import export_decoder
 
+        vae, _ = load_run(run)  # what is exported is what was saved, in float32
         export_decoder(
             vae, run / "export", config.export, training=report, verbose=True
         )

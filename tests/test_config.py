@@ -34,6 +34,7 @@ def test_config_comes_back_from_json_with_no_default_left():
         free_bits=0.25,
         num_samples=2,
         seed=9,
+        precision="bfloat16",
         fused_steps=4,
         export=("onnx",),
     )
@@ -59,6 +60,7 @@ def test_config_comes_back_from_json_with_no_default_left():
         ({"free_bits": float("nan")}, "free_bits must be a number >= 0"),
         ({"activation": "rleu"}, "Did you mean 'relu'"),
         ({"fused_steps": 0}, "fused_steps must be None or a number >= 1"),
+        ({"precision": "float16"}, "Unknown precision 'float16'"),
         ({"prior": "standrad_normal"}, "Did you mean 'standard_normal'"),
         ({"export": ("onnx", "none")}, "Unknown export format 'none'"),
     ],

@@ -6,8 +6,10 @@ from keras import layers
 from scipy.special import expit
 from scipy.stats import norm
 
+from keras_vae.config import TrainConfig
+from keras_vae.data.binarization import binarize
 from keras_vae.errors import DataError, UsageError
-from keras_vae.model import VAE
+from keras_vae.model import VAE, build_vae
 from keras_vae.networks import mlp
 from keras_vae.sampling import Sampling
 
@@ -279,3 +281,46 @@ def test_parts_that_do_not_fit_are_named():
         small_vae().decode(np.zeros((2, 4)))
     with pytest.raises(UsageError, match="seed must be a whole number"):
         small_vae().generate(2, seed=2**24)
+
+
+def test_bfloat16_trains_float32_weights_to_about_the_same_elbo():
+    x = images(64)
+    elbos = []
+    for precision in ("float32", "bfloat16"):
+        config = TrainConfig(
+            hidden=(32,), latent_dim=3, precision=precision, learning_rate=1e-2
+        )
+        vae = build_vae(config, (6, 5, 1), num_images=64)
+        vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=4)
+        vae.fit(x, batch_size=16, epochs=10, verbose=0)
+        assert {w.dtype for w in vae.trainable_weights} == {"float32"}
+        elbos.append(vae.evaluate(x, verbose=0, return_dict=True)["elbo"])
+    assert vae.encoder.layers[-1].compute_dtype == "bfloat16"
+    # bfloat16 keeps 8 bits: the paths part slowly, the bound stays close
+    assert elbos[1] == pytest.approx(elbos[0], rel=0.01)
+
+
+def test_dynamic_binarization_draws_anew_and_evaluates_the_same_images():
+    x = images(40)
+    vae = small_vae(binarization="dynamic")
+    first, second = vae._observed(x), vae._observed(x)
+    for drawn in (first, second):
+        assert set(np.unique(drawn)) == {0.0, 1.0}
+    assert np.mean(np.asarray(first) != np.asarray(second)) > 0.1
+    # each pixel is on with the probability of its grey level: 200 draws, 5 sigma
+    draws = np.mean([vae._observed(x[:4]) for _ in range(200)], axis=0)
+    np.testing.assert_allclose(draws, x[:4] / 255.0, atol=5 * np.sqrt(0.25 / 200))
+    assert vae.evaluate(x, batch_size=40, verbose=0) == pytest.approx(
+        vae.evaluate(binarize(x), batch_size=40, verbose=0), rel=1e-6
+    )
+
+
+def test_binarize_is_a_pure_function_of_its_seed():
+    x = images(50)
+    np.testing.assert_array_equal(binarize(x), binarize(x))
+    np.testing.assert_array_equal(binarize(binarize(x)), binarize(x))
+    np.testing.assert_array_equal(binarize(x[:7]), binarize(x)[:7])
+    assert (binarize(x, seed=1) != binarize(x, seed=2)).any()
+    # the mean of 1,500 draws, 5 sigma
+    error = abs(binarize(x).mean() - x.mean()) / 255
+    assert error < 5 * np.sqrt(0.25 / x.size)
