@@ -6,6 +6,7 @@ weights, so that memory does not grow with their number.
 
 import dataclasses
 import math
+from functools import partial
 
 import keras
 import numpy as np
@@ -28,18 +29,19 @@ class Estimates:
     """What `estimate` found out, image by image, in nats.
 
     Args:
+        estimator: `"importance"` or `"prior"`, where nll comes from.
         nll: float64 (N,), the estimate of -log p(x).
-        log_likelihood: float64 (N,), the mean of log p(x|z) over the samples.
+        log_likelihood: float64 (N,), the mean of log p(x|z) over posterior samples.
         kl_divergence: float64 (N,), the mean of log q(z|x) - log p(z) over the same
-            samples, so that elbo = log_likelihood - kl_divergence is their mean
-            log-weight: never above -nll, equal to it with one sample. NaN for the
-            estimator `"prior"`, which draws nothing from q.
+            samples. So elbo = log_likelihood - kl_divergence is their mean log-weight:
+            never above -nll by importance sampling, equal to it with one sample.
         mean: float32 (N, D), where the images are encoded.
         kl_per_dimension: float32 (N, D), or None where the KL divergence is no sum over
             latents in closed form.
         squared_error: float32 (N,), of the reconstruction, mean over the pixels.
     """
 
+    estimator: str
     nll: np.ndarray
     log_likelihood: np.ndarray
     kl_divergence: np.ndarray
@@ -75,7 +77,8 @@ def estimate(
         vae: `VAE`.
         images: uint8 (N, H, W, C), or float in [0, 1].
         labels: int (N,), for a conditional model.
-        num_samples: int S >= 1; exactly as many are drawn for each image.
+        num_samples: int S >= 1; exactly as many are drawn for each image. With the
+            estimator `"prior"`, min(S, 100) more from the posterior give the ELBO.
         estimator: `"importance"` or `"prior"`.
         seed: int >= 0.
         jit_compile: bool, whether XLA compiles the loop over samples.
@@ -100,9 +103,18 @@ def estimate(
     images, labels = vae._arrays(images, labels)
     if vae.binarization == "dynamic":  # once and for all, as `vae.evaluate` does
         images = binarize(images)
-    batch_size = min(BATCH, len(images))
-    chunk = _chunk(vae, batch_size, num_samples)
-    stream = _streamed(vae, estimator, chunk, seed, jit_compile)
+    rows = _rows(vae)
+    batch_size = min(BATCH, rows, len(images))
+    build = partial(_streamed, vae, rows // batch_size, jit_compile)
+    if estimator == "importance":
+        stream = build(_posterior_terms(vae), num_samples)
+    else:
+        parts_of_elbo = build(_posterior_terms(vae), min(num_samples, 100))
+        naive = build(_prior_terms(vae, seed), num_samples)
+
+        def stream(x, label):
+            return naive(x, label)[0], *parts_of_elbo(x, label)[1:]
+
     describe = _described(vae)
     vae.refresh_prior()
     parts, shown = [], not progress or None  # None: tqdm looks for a terminal
@@ -112,13 +124,14 @@ def estimate(
     ):
         for x, label, weight in evaluation_batches(images, labels, batch_size):
             real = int(weight.numpy().sum())
-            found = [*stream(x, label, num_samples), *describe(x, label)]
+            found = [*stream(x, label), *describe(x, label)]
             parts.append([part.numpy()[:real] for part in found])
             bar.update(real)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     nll, log_likelihood, kl_divergence, mean, kl_per_dimension, squared_error = columns
     factorises = kl_per_dimension.shape[-1] == vae.latent_dim
     return Estimates(
+        estimator,
         nll,
         log_likelihood,
         kl_divergence,
@@ -128,45 +141,57 @@ def estimate(
     )
 
 
-def _chunk(vae, batch_size, num_samples):
-    """Samples decoded at once: as many as memory allows, in chunks of equal size."""
-    widest = max(
-        math.prod(size or 1 for size in output.shape[1:])
-        for layer in vae.decoder.layers
-        for output in _flat(layer.output)
-    )
-    most = max(1, min(4096, MAX_FLOATS // widest) // batch_size)
-    return math.ceil(num_samples / math.ceil(num_samples / most))
+def _rows(vae):
+    """Rows of z to decode at once: as many as memory allows, at most 4096."""
+    shapes = [vae.decoder.output_shape]
+    for layer in vae.decoder.layers:
+        output = getattr(layer, "output", ())  # none in a subclassed decoder
+        outputs = output if isinstance(output, list | tuple) else [output]
+        shapes += [output.shape for output in outputs]
+    widest = max(math.prod(size or 1 for size in shape[1:]) for shape in shapes)
+    return max(1, min(4096, MAX_FLOATS // widest))
 
 
-def _flat(outputs):
-    return outputs if isinstance(outputs, list | tuple) else [outputs]
+def _posterior_terms(vae):
+    """Gives log p(x|z) and log q(z|x) - log p(z), (S, B), of z drawn from q(z|x)."""
+
+    def terms(x, label, num_samples):
+        found = vae.terms(x, label, num_samples=num_samples)
+        return found.log_likelihood, found.log_posterior - found.log_prior
+
+    return terms
 
 
-def _streamed(vae, estimator, chunk, seed, jit_compile):
-    """A compiled function: nll, log_likelihood, kl_divergence of a batch, (B,) each.
-
-    The loop over chunks of samples is inside the program. It keeps the running log of
-    the sum of weights and the sums of two terms, in float64.
-    """
+def _prior_terms(vae, seed):
+    """Gives log p(x|z) and 0, (S, B), of z drawn from p(z)."""
     generator = keras.random.SeedGenerator(seed)
 
-    def terms(x, label):
-        """Gives log p(x|z) and log q(z|x) - log p(z) of the chunk's samples, (S, B)."""
-        if estimator == "importance":
-            found = vae.terms(x, label, num_samples=chunk)
-            return found.log_likelihood, found.log_posterior - found.log_prior
-        z = vae.prior.sample(chunk * x.shape[0], seed=generator)
-        z = ops.reshape(z, (chunk, x.shape[0], vae.latent_dim))
+    def terms(x, label, num_samples):
+        z = vae.prior.sample(num_samples * x.shape[0], seed=generator)
+        z = ops.reshape(z, (num_samples, x.shape[0], vae.latent_dim))
         log_likelihood = vae.log_likelihood(z, x, label)
         return log_likelihood, ops.zeros_like(log_likelihood)
 
+    return terms
+
+
+def _streamed(vae, most, jit_compile, terms, num_samples):
+    """A compiled function: nll, log_likelihood, kl_divergence of a batch, (B,) each.
+
+    The loop over chunks of equal size, of at most `most` samples, is inside the
+    program. It keeps the running log of the sum of weights and the sums of the two
+    terms, in float64; what the last chunk draws too many counts nothing.
+    """
+    num_chunks = math.ceil(num_samples / max(1, most))
+    chunk = math.ceil(num_samples / num_chunks)
+
     @tf.function(jit_compile=jit_compile, autograph=False)
-    def stream(x, label, num_samples):
+    def stream(x, label):
         x = vae._scaled(x)
 
         def body(first, log_sum, sums):
-            values = tf.cast(tf.stack(terms(x, label)), tf.float64)  # (2, S, B)
+            values = tf.stack(terms(x, label, chunk))  # (2, S, B)
+            values = tf.cast(values, tf.float64)
             real = (first + tf.range(chunk) < num_samples)[:, None]  # (S, 1)
             values = tf.where(real, values, tf.zeros_like(values))
             log_weight = tf.where(real, values[0] - values[1], -np.inf)
@@ -179,13 +204,10 @@ def _streamed(vae, estimator, chunk, seed, jit_compile):
             body,
             (tf.constant(0), zeros[0] - np.inf, zeros),
         )
-        number = tf.cast(num_samples, tf.float64)
-        log_likelihood, kl = tf.unstack(sums / number)
-        if estimator == "prior":
-            kl = kl * np.nan
-        return tf.math.log(number) - log_sum, log_likelihood, kl
+        log_likelihood, kl_divergence = tf.unstack(sums / num_samples)
+        return math.log(num_samples) - log_sum, log_likelihood, kl_divergence
 
-    return lambda x, label, num_samples: stream(x, label, tf.constant(num_samples))
+    return stream
 
 
 def _described(vae):
@@ -227,13 +249,12 @@ def summary(vae, estimates: Estimates) -> dict:
     ):
         bits = bits_per_dimension(estimates.nll, vae.image_shape)
         report |= mean_and_error("bits_per_dimension", bits)
-    if np.isnan(estimates.elbo).any():  # nothing was drawn from the posterior
-        return report
     variances = estimates.mean.var(axis=0)
     report |= mean_and_error("elbo", estimates.elbo)
     report |= mean_and_error("log_likelihood", estimates.log_likelihood)
     report |= mean_and_error("kl_divergence", estimates.kl_divergence)
-    report |= mean_and_error("jensen_gap", -estimates.nll - estimates.elbo)
+    if estimates.estimator == "importance":
+        report |= mean_and_error("jensen_gap", -estimates.nll - estimates.elbo)
     report |= mean_and_error("reconstruction_error", estimates.squared_error)
     report |= {
         "active_units": int((variances > ACTIVE).sum()),

@@ -107,6 +107,8 @@ def _merge(path, report):
     estimates = metrics.get("estimates", {}) | {
         report["estimator"]: {name: report[name] for name in kept}
     }
+    for name in ("jensen_gap", "jensen_gap_standard_error"):  # importance sampling's
+        metrics.pop(name, None)
     metrics = metrics | report | {"estimates": estimates}
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
@@ -118,12 +120,13 @@ def _sentence(report):
         f"({report['estimator']}, {report['num_samples']} samples, "
         f"{report['num_images']} images, {report['binarization']} pixels)"
     )
-    if "elbo" in report:
-        text += (
-            f"; elbo {report['elbo']:.2f}, gap {report['jensen_gap']:.2f}, "
-            f"kl_divergence {report['kl_divergence']:.2f}, {report['active_units']} of "
-            f"{len(report['latent_variances'])} units active"
-        )
+    text += f"; elbo {report['elbo']:.2f}"
+    if "jensen_gap" in report:
+        text += f", gap {report['jensen_gap']:.2f}"
+    text += (
+        f", kl_divergence {report['kl_divergence']:.2f}, {report['active_units']} of "
+        f"{len(report['latent_variances'])} units active"
+    )
     if "bits_per_dimension" in report:
         text += f"; {report['bits_per_dimension']:.3f} bits per dimension"
     return text
