@@ -1,7 +1,6 @@
 """`python -m export RUN`, `python -m export verify BUNDLE`, and `... matrix`."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from export import FORMATS, export_decoder
+from export.bundle import training_facts
 from keras_vae.cli import command
 from keras_vae.errors import ModelError, unknown
 
@@ -74,8 +74,7 @@ def run_export(config: ExportConfig) -> None:
     from keras_vae.model import load_run
 
     vae, _ = load_run(config.run)
-    metrics = config.run / "metrics.json"
-    training = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else None
+    training = training_facts(config.run)
     folder = config.run / "export"
     options = {name: getattr(config, name) for name in ("opset", "batch", "weights")}
     options = {name: value for name, value in options.items() if value is not None}

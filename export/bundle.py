@@ -45,6 +45,23 @@ def _name(part, table):
     return names[0] if names else type(part).__name__
 
 
+def training_facts(run: Path) -> dict:
+    """What a decoder was trained on, and how well it does, from its run folder.
+
+    Args:
+        run: the folder that `keras_vae.train` wrote.
+
+    Returns:
+        dict with `data` (name, provenance, class names) and `metrics`; empty without
+        the files.
+    """
+    facts = {
+        "data": _read(run / "config.json").get("data"),
+        "metrics": _read(run / "metrics.json"),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def weights_sha256(vae) -> str:
     """One hash of everything learned that decides what images look like.
 
@@ -157,7 +174,9 @@ def write_manifest(
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
     (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
     files = _files(staging, "golden.npz") | _files(staging, "parity.json")
+    data = (training or {}).get("data", {})
     manifest = describe(vae) | {
+        "class_names": data.get("class_names"),
         "inputs": _inputs(vae),
         "outputs": {
             "images": {

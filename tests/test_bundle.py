@@ -12,7 +12,7 @@ import pytest
 
 from export import benchmark, export_decoder
 from export.__main__ import main
-from export.bundle import serialised, sha256_of
+from export.bundle import serialised, sha256_of, training_facts
 from export.runtimes import RUNTIMES
 from export.verify import check_files, verify
 from keras_vae.errors import ModelError
@@ -27,7 +27,10 @@ RUNNER = Path(__file__).parent.parent / "export" / "runtimes" / "python_onnxrunt
 def original(tmp_path_factory):
     parts = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1, hidden=(8,))
     folder = tmp_path_factory.mktemp("run") / "export"
-    export_decoder(VAE(*parts), folder, training={"data": {"name": "digits"}})
+    data = {"name": "digits", "class_names": ["0", "1"]}
+    (folder.parent / "config.json").write_text(json.dumps({"seed": 1, "data": data}))
+    (folder.parent / "metrics.json").write_text('{"elbo": -100.0}')
+    export_decoder(VAE(*parts), folder, training=training_facts(folder.parent))
     return folder
 
 
@@ -47,7 +50,9 @@ def test_manifest_describes_the_decoder(original):
     manifest = check_files(original)
     assert manifest["inputs"] == {"z": {"dtype": "float32", "shape": ["batch", 3]}}
     assert manifest["outputs"]["images"]["range"] == [0.0, 1.0]
-    assert manifest["training"] == {"data": {"name": "digits"}}
+    assert manifest["class_names"] == ["0", "1"]
+    assert manifest["training"]["data"]["name"] == "digits"
+    assert manifest["training"]["metrics"] == {"elbo": -100.0}
     assert manifest["generator"] == {"seed": [0, 2**24 - 1], "exact_latents": True}
     assert manifest["prior"] == "standard_normal"
     assert set(manifest["libraries"]) >= {"keras", "onnx", "tensorflow"}

@@ -12,10 +12,13 @@ import pytest
 from export import FORMATS, export_decoder
 from export.__main__ import main
 from export.decoder import decode_function, decoder_mean
+from export.parity import Artifact, check_parity
 from export.to_onnx import convert, write_onnx
 from keras_vae.errors import ModelError, UsageError
+from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks import ACTIVATIONS, NETWORKS, mlp
+from keras_vae.priors import PRIORS
 
 
 def tiny_vae(num_classes=None, activation="relu", decoder=None):
@@ -131,11 +134,63 @@ def test_conditional_decoder_takes_a_label(tmp_path):
     assert np.abs(images[0] - images[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("activation", ["gelu", "celu", "selu", "mish"])
-def test_activations_convert(tmp_path, activation):
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "celu", "hard_silu"])
+def test_activations_convert(activation):
     layer = keras.layers.Activation(activation)
-    vae = tiny_vae(decoder=decoder_with(layer))
-    assert max(export_decoder(vae, tmp_path / "b", ["onnx"]).values()) <= 1e-5
+    assert decode_error(tiny_vae(decoder=decoder_with(layer))) <= 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_networks_convert(name, num_classes):
+    parts = NETWORKS[name](
+        (8, 8, 1),
+        3,
+        posterior_params=6,
+        likelihood_params=1,
+        hidden=(8,),
+        num_classes=num_classes,
+    )
+    assert decode_error(VAE(*parts, num_classes=num_classes)) <= 1e-5
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_likelihood_means_convert(name):
+    likelihood = LIKELIHOODS[name]()
+    parts = mlp(
+        (4, 4, 3),
+        2,
+        posterior_params=4,
+        likelihood_params=likelihood.num_params,
+        hidden=(8,),
+    )
+    assert decode_error(VAE(*parts, likelihood=likelihood)) <= 1e-5
+
+
+def decode_error(vae):
+    """The largest difference from Keras of the ONNX decoder, in ONNX Runtime."""
+    model = convert(decode_function(decoder_mean(vae)), "decoder", 17)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+
+    def decode(*inputs):
+        feed = dict(zip(("z", "label"), inputs, strict=False))
+        return session.run(["images"], feed)[0]
+
+    return check_parity(vae, [Artifact("decoder.onnx", decode)])["decoder.onnx"]
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_priors_are_sampled_in_the_graph(tmp_path, name):
+    encoder, decoder = mlp(
+        (4, 4, 1), 2, posterior_params=4, likelihood_params=1, hidden=(8,)
+    )
+    vae = VAE(encoder, decoder, prior=name)
+    generator = np.random.default_rng(0)
+    for weight in vae.prior.weights:
+        weight.assign(generator.normal(size=weight.shape))
+    errors = check_parity(vae, write_onnx(vae, tmp_path))
+    assert max(errors.values()) <= 1e-5
 
 
 @pytest.mark.parametrize("opset", [17, 18])
@@ -181,8 +236,11 @@ class Noisy(keras.layers.Layer):
 @pytest.mark.parametrize("name", FORMATS)
 def test_random_decoder_is_refused(tmp_path, name):
     vae = tiny_vae(decoder=decoder_with(Noisy()))
-    with pytest.raises(ModelError, match="draws random numbers"):
-        export_decoder(vae, tmp_path / "export", [name])
+    try:
+        with pytest.raises(ModelError, match="draws random numbers"):
+            export_decoder(vae, tmp_path / "export", [name])
+    except ImportError as error:
+        pytest.skip(str(error))
     assert list(tmp_path.iterdir()) == []
 
 
