@@ -91,11 +91,11 @@ def words(seed, image, latent, xp=np):
     high, low = split(image)
     zero = low * np.float32(0) + latent * np.float32(0)  # broadcast shape
     x0, x1, x2, x3 = low + zero, high + zero, latent + zero, zero
-    for _ in range(ROUNDS):
+    for r in range(ROUNDS):
         high0, low0 = split(x0 * np.float32(M0))
         high1, low1 = split(x2 * np.float32(M1))
-        x0, x1, x2, x3 = wrap(high1 + x1 + k0), low1, wrap(high0 + x3 + k1), low0
-        k0, k1 = wrap(k0 + np.float32(K0)), wrap(k1 + np.float32(K1))
+        key0, key1 = k0 + np.float32(r * K0), k1 + np.float32(r * K1)  # below 2**16
+        x0, x1, x2, x3 = wrap(high1 + x1 + key0), low1, wrap(high0 + x3 + key1), low0
     return x0, x1, x2, x3
 
 
