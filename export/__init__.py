@@ -19,6 +19,7 @@ from export.to_litert import write_litert
 from export.to_onnx import write_onnx
 from export.to_openvino import write_openvino
 from export.to_saved_model import write_saved_model
+from export.to_web import write_web
 from keras_vae.errors import OutputError, UsageError, unknown
 
 
@@ -42,7 +43,7 @@ def export_decoder(
             `latent_dim`, `image_shape` and `num_classes`.
         folder: the bundle, e.g. `RUN/export`; made if it does not exist.
         formats: keys of `FORMATS`.
-        training: facts about the training for the manifest, such as data and metrics.
+        training: facts about the training for the manifest; see `training_facts`.
         verbose: whether to print one line for each artifact.
         **options: passed to the formats that have them: `opset` (ONNX), `batch` (the
             fixed batch size of LiteRT), `weights` (ONNX, LiteRT: `float16`, `int8`).
@@ -141,4 +142,5 @@ FORMATS = {
     "openvino": write_openvino,
     "keras": write_keras,
     "c": write_c,
+    "web": write_web,
 }
