@@ -200,17 +200,6 @@ class VampPrior(keras.layers.Layer):
         """The learned images u_k, float (K, H, W, C) in [0, 1]."""
         return ops.sigmoid(self.logits)
 
-    def start_from(self, images):
-        """Sets the pseudo-inputs to images, which is a better start than noise.
-
-        Args:
-            images: float (N, H, W, C) in [0, 1], N >= 1; the first K are used, again
-                and again where N < K.
-        """
-        rows = np.arange(self.num_components) % len(images)
-        images = np.clip(np.asarray(images)[rows], 0.02, 0.98)  # where gradients live
-        self.logits.assign(np.log(images) - np.log1p(-images))
-
     def remember(self, components):
         """Stores the posterior's means and log-variances, each float (K, D)."""
         mean, log_var = components

@@ -111,15 +111,6 @@ def test_vampprior_gradients_reach_the_pseudo_inputs_and_the_encoder():
     assert len(prior.trainable_weights) == 1
 
 
-def test_vampprior_starts_from_images():
-    prior = VampPrior(latent_dim=2, num_components=3)
-    prior.build((2, 2, 1))
-    images = np.float32([0.0, 0.25, 0.5, 0.75, 1.0, 0.5, 0.5, 0.5]).reshape(2, 2, 2, 1)
-    prior.start_from(images)
-    expected = np.clip(images[[0, 1, 0]], 0.02, 0.98)
-    np.testing.assert_allclose(prior.pseudo_inputs(), expected, rtol=1e-5)
-
-
 ARGUMENTS = {
     "standard_normal": {},
     "mixture": {"num_components": 7, "seed": 4},
