@@ -82,8 +82,9 @@ class TrainConfig:
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     network: Annotated[str, one_of(AXES["network"])] = "mlp"
     """Encoder and decoder."""
-    hidden: tuple[int, ...] = (400,)
-    """Widths of the encoder's hidden layers; the decoder mirrors them."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the encoder's hidden layers; the decoder mirrors them. None is 400; for
+    conv, whose layers halve the image, 32 64."""
     activation: Annotated[str, one_of(AXES["activation"])] = "relu"
     """The hidden layers' activation function."""
     output_bias: bool = False
@@ -120,13 +121,16 @@ class TrainConfig:
     """Formats to export the decoder to at the end, or none."""
 
     def __post_init__(self):
+        if self.hidden is None:  # so that config.json says what was built
+            widths = (32, 64) if self.network == "conv" else (400,)
+            object.__setattr__(self, "hidden", widths)
         for field in ("epochs", "batch_size", "latent_dim", "num_samples"):
             self._require(field, getattr(self, field) >= 1, "a whole number >= 1")
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
         self._require("seed", 0 <= self.seed < 2**24, "a whole number in [0, 2**24)")
         self._require(
             "hidden",
-            self.hidden and all(width >= 1 for width in self.hidden),
+            self.hidden and min(self.hidden) >= 1,
             "one or more whole numbers >= 1",
         )
         for field in ("beta", "kl_warmup", "free_bits"):

@@ -46,6 +46,12 @@ def test_config_comes_back_from_json_with_no_default_left():
             assert getattr(again, field.name) != field.default, field.name
 
 
+def test_hidden_widths_suit_the_network():
+    assert TrainConfig().hidden == (400,)
+    assert TrainConfig(network="conv").hidden == (32, 64)
+    assert TrainConfig(network="conv", hidden=(8,)).hidden == (8,)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
