@@ -3,6 +3,7 @@
 Untrained weights serve as well as trained ones: what is compared is arithmetic.
 """
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def parity_matrix() -> dict[str, list[Check]]:
         vae = build_vae(TrainConfig(**options), (28, 28, 1), 10, num_images=1)
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "export"
-            export_decoder(vae, bundle, [*FORMATS])
+            for format_name in FORMATS:
+                with contextlib.suppress(ImportError):  # its runtime is not installed
+                    export_decoder(vae, bundle, [format_name])
             checks[name] = verify(bundle, trust=True)
     return checks
 

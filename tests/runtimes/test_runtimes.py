@@ -19,10 +19,10 @@ def tiny_mlp():
 
 
 def tiny_conditional_conv():
-    """Transposed convolutions, batch normalisation, an exact GELU, and a label."""
+    """Convolutions of every kind, normalisation, several activations, and a label."""
     layers = keras.layers
     encoder, _ = mlp(
-        (8, 8, 1),
+        (16, 16, 1),
         3,
         posterior_params=6,
         likelihood_params=1,
@@ -35,6 +35,7 @@ def tiny_conditional_conv():
     h = layers.Conv2DTranspose(5, 3, strides=2, padding="same", activation="silu")(h)
     h = layers.BatchNormalization()(h)
     h = layers.Conv2DTranspose(3, 4, strides=2, padding="same", activation="elu")(h)
+    h = layers.GroupNormalization(1)(layers.UpSampling2D()(h))
     h = layers.Conv2D(1, 3, padding="same")(h)
     return VAE(encoder, keras.Model([z, label], h), num_classes=4)
 
