@@ -120,6 +120,21 @@ def test_every_two_members_train_and_come_back(combination, tmp_path):
     np.testing.assert_array_equal(vae.generate(3, seed=1), again.generate(3, seed=1))
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_fused_steps_train_as_single_steps_do(objective):
+    """Also those objectives that shape gradients, or draw, inside the loop."""
+    weights = []
+    for steps in (1, 3):
+        vae, x, label = build(
+            "diagonal_gaussian", "mixture", objective, "bernoulli", "mlp", "grey", 3
+        )
+        vae.compile("sgd", steps_per_execution=steps, jit_compile=False)
+        vae.fit(x, label, batch_size=4, epochs=1, verbose=0)
+        weights.append(vae.get_weights())
+    for one, three in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, three, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("combination", covering(1), ids=spelled)
 def test_every_member_trains_fused_and_exports(combination, tmp_path):
     vae, x, label = build(*combination)
