@@ -285,6 +285,8 @@ function buildSliders() {
     rows.set(d, { slider, number });
     $("sliders").append(row);
   }
+  // Few sliders leave room below them.
+  if (D <= 14) document.querySelector(".latents").after(document.querySelector(".blend"));
   $("more").hidden = first === D;
   $("more").textContent = `Show all ${D}`;
   $("more").onclick = () => {
