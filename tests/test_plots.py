@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vae.plots import image_grid, pair_grid, save_png, to_uint8
+from keras_vae.plots import (
+    Table,
+    image_grid,
+    labelled_grid,
+    pair_grid,
+    save_gif,
+    save_png,
+    to_uint8,
+)
 
 
 def test_grid_places_images_in_rows():
@@ -46,3 +54,81 @@ def test_png_comes_back_enlarged(tmp_path, channels):
     np.testing.assert_array_equal(pixels[::2, ::2], array)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gif_goes_forth_and_back(tmp_path, channels):
+    levels = [0, 40, 90, 250]
+    frames = [np.full((4, 6, channels), level, np.uint8) for level in levels]
+    save_gif(frames, tmp_path / "a.gif", seconds=0.05)
+    save_gif(frames, tmp_path / "b.gif", seconds=0.05)
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert (picture.n_frames, picture.size, picture.info["loop"]) == (6, (6, 4), 0)
+        found = []
+        for index in range(6):
+            picture.seek(index)
+            found.append(
+                (picture.convert("L").getpixel((2, 2)), picture.info["duration"])
+            )
+    assert [level for level, _ in found] == [0, 40, 90, 250, 90, 40]
+    assert [duration for _, duration in found] == [250, 50, 50, 250, 50, 50]
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+def test_gif_of_one_frame(tmp_path):
+    save_gif([np.zeros((4, 6, 1), np.uint8)], tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_labelled_grid_holds_the_images_between_labels(channels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 3, 28, 28, channels), np.uint8)
+    bare = labelled_grid(images)
+    body = image_grid(images.reshape(-1, 28, 28, channels), columns=3)
+    body = body.repeat(4, axis=0).repeat(4, axis=1)  # images of 112 pixels
+    np.testing.assert_array_equal(bare[12:-12, 12:-12], body)
+    full = labelled_grid(
+        images, rows=["a", "long name"], columns=list("abc"), title="t", caption="c"
+    )
+    top = 12 + 2 * 22
+    np.testing.assert_array_equal(
+        full[top : top + body.shape[0], -12 - body.shape[1] : -12], body
+    )
+    assert (full[0] == 255).all() and (full[-1] == 255).all()  # margins
+    assert (full[:, 0] == 255).all() and (full[:, -1] == 255).all()
+    for part in (full[:34], full[34:top], full[-34:], full[top:-34, :80]):
+        assert (part < 128).any()  # something is written
+
+
+def test_labelled_grid_is_as_wide_as_its_title():
+    images = np.zeros((1, 1, 28, 28, 1))
+    short, long = (
+        labelled_grid(images, title=title) for title in ("t", 30 * "a long title ")
+    )
+    assert short.shape[1] == 12 * 28 + 24 < 1000 < long.shape[1]
+    assert (long[:, -5:] == 255).all()
+
+
+def test_table_becomes_a_picture_or_an_animation(tmp_path):
+    images = np.random.default_rng(0).random((2, 4, 5, 5, 1))
+    first = np.zeros((2, 5, 5, 1), np.uint8)
+    table = Table(
+        images, ["a", "b"], list("wxyz"), "Title", "caption", before=("input", first)
+    )
+    table.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        found = np.asarray(picture)[..., None]
+    together = np.concatenate([first[:, None], to_uint8(images)], axis=1)
+    expected = labelled_grid(
+        together,
+        rows=["a", "b"],
+        columns=["input", *"wxyz"],
+        title="Title",
+        caption="caption",
+    )
+    np.testing.assert_array_equal(found, expected)
+    table.save(tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 6

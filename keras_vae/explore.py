@@ -1,0 +1,170 @@
+"""`python -m keras_vae.explore RUN PICTURE`: what the latents of a trained model mean.
+
+Here are the options; `keras_vae.views` makes the pictures.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from keras_vae.cli import command, start_tensorflow
+from keras_vae.config import choices, one_of
+from keras_vae.errors import UsageError, number, unknown, whole_number
+
+PATHS = "keras_vae.latent.PATHS"
+
+
+@dataclasses.dataclass(frozen=True)
+class Traverse:
+    """Vary one latent a row, those that matter most first."""
+
+    image: int | None = None
+    """Start where this test image is encoded."""
+    seed: int | None = None
+    """Start at the first image that this seed generates; None is 0."""
+    label: int | None = None
+    """The class to decode as, for a conditional model; None is that of the image."""
+    dimensions: int = 10
+    """Rows: latents, at most, by their mean KL divergence over the test images, or by
+    the variance of the posterior mean where the divergence is no sum over latents."""
+    steps: int = 7
+    """Columns: values from -3 to 3 standard deviations of the prior."""
+    output: Path = Path("traverse.png")
+    """The .png to write, or a .gif, whose frames are the columns."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpolate:
+    """Go from one image to another through the latent space."""
+
+    images: tuple[int, int] | None = None
+    """From this test image to that."""
+    seeds: tuple[int, int] | None = None
+    """From the first image that this seed generates to that of another; None is 0 1."""
+    label: int | None = None
+    """The class to decode as, for a conditional model; None is that of the image."""
+    path: Annotated[str, one_of(PATHS)] = "spherical"
+    """A straight line, or a great circle, which keeps to where the prior draws are."""
+    steps: int = 11
+    """Points on the path, with both ends."""
+    output: Path = Path("interpolate.png")
+    """The .png to write, or a .gif, whose frames are the points."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attribute:
+    """Add the difference of two classes' mean latents to images."""
+
+    from_class: Annotated[int, tyro.conf.arg(name="from")]
+    """The class to leave, a number from 0."""
+    to_class: Annotated[int, tyro.conf.arg(name="to")]
+    """The class to go to."""
+    images: tuple[int, ...] = ()
+    """Test images to change; none given: the first six of the class to leave."""
+    strength: float = 1.5
+    """How many times the difference is added at the end."""
+    steps: int = 7
+    """Columns: strengths from 0 up to that."""
+    output: Path = Path("attribute.png")
+    """The .png to write, or a .gif, whose frames are the columns."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifold:
+    """Decode the plane of a model with two latents, evenly under the prior."""
+
+    label: int | None = None
+    """The class, for a conditional model."""
+    steps: int = 20
+    """Rows and columns."""
+    output: Path = Path("manifold.png")
+    """The .png to write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plots:
+    """Draw the posterior means by class, what each latent carries, and the loss."""
+
+    output: Path = Path("plots.png")
+    """The .png to write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExploreConfig:
+    """Look into the latent space of a trained model."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder."""
+    picture: tyro.conf.OmitSubcommandPrefixes[
+        Traverse | Interpolate | Attribute | Manifold | Plots
+    ]
+    """What to show; each has its own --help after it."""
+
+
+def explore(config: ExploreConfig) -> None:
+    """Writes one picture of a run's latent space.
+
+    Args:
+        config: The options.
+
+    Raises:
+        KerasVAEError: If the run, its data or an option cannot be used.
+
+    Example:
+        >>> explore(ExploreConfig(Path("saved_models/vae"), Traverse(seed=7)))
+    """
+    options = config.picture
+    _check(options)
+    start_tensorflow()
+    from keras_vae import charts, views
+    from keras_vae.trained_run import TrainedRun
+
+    trained = TrainedRun(config.run)
+    if isinstance(options, Plots):
+        title = f"{config.run.name}: {len(trained.images):,} test images of "
+        title += trained.source.name
+        charts.save_charts(views.charts_of(trained), options.output, title)
+    else:
+        view = getattr(views, type(options).__name__.lower())
+        fields = {field.name for field in dataclasses.fields(options)} - {"output"}
+        table = view(trained, **{name: getattr(options, name) for name in fields})
+        title = table.title
+        table.save(options.output)
+    print(f"{title}: {options.output}")
+
+
+def _check(options):
+    """Refuses what can be refused without loading the run."""
+    animated = not isinstance(options, Manifold | Plots)
+    kinds = (".png", ".gif") if animated else (".png",)
+    if options.output.suffix.lower() not in kinds:
+        raise UsageError(
+            f"The output must end in {' or '.join(kinds)}; got {options.output}."
+        )
+    if not options.output.parent.is_dir():
+        raise UsageError(f"There is no folder {options.output.parent} to write to.")
+    if hasattr(options, "steps"):
+        whole_number("steps", options.steps, minimum=2)
+    if isinstance(options, Traverse):
+        whole_number("dimensions", options.dimensions)
+        if options.image is not None and options.seed is not None:
+            raise UsageError("Start at --image or at --seed, not at both.")
+    if isinstance(options, Attribute):
+        number("strength", options.strength)
+    if isinstance(options, Interpolate):
+        if options.path not in choices(PATHS):
+            raise unknown("path", options.path, choices(PATHS))
+        if options.images is not None and options.seeds is not None:
+            raise UsageError("Go between --images or between --seeds, not both.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(explore, ExploreConfig, argv, prog="python -m keras_vae.explore")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
