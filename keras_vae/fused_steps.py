@@ -6,11 +6,12 @@ arithmetic takes a few milliseconds, and starting its operations about as long a
 Here the *loop* over the steps is one XLA program. One batch is still one optimiser
 step, and `train_step` stays the plain one-step method.
 
-The program takes K batches stacked, and how many of them to run. That number is known
-only when it runs, so that one compilation serves full and partial slices, and running
-zero steps compiles without training.
+The program takes a slice, K batches stacked (`keras_vae.data.pipeline`), and how many
+of them to run. That number is known only when it runs, so that one compilation serves
+full and partial slices, and running zero steps compiles without training.
 """
 
+import math
 import time
 import warnings
 
@@ -18,20 +19,19 @@ import tensorflow as tf
 from keras import tree
 
 AIM_SECONDS = 0.2  # of one call, so that the progress bar moves several times a second
-MAX_BYTES = 64 * 2**20  # of the stacked batches
+MAX_BYTES = 64 * 2**20  # of a slice
 
 
 class FusedFunction:
-    """Runs up to K steps on the next batches of an iterator.
+    """Runs the steps of one slice.
 
-    A drop-in for `keras.Model.train_function` and `test_function`.
+    A drop-in for `keras.Model.train_function` and `test_function` where the iterator
+    gives slices. The loop is compiled by XLA if `model.jit_compile`. If XLA cannot
+    compile it, a warning says so once and the loop runs as a TensorFlow graph.
 
     Args:
         model: the `keras.Model` whose metrics the steps update.
         step: `model.train_step` or `model.test_step`.
-
-    The loop is compiled by XLA if `model.jit_compile`. If XLA cannot compile it, a
-    warning says so once and the loop runs as an ordinary TensorFlow graph.
     """
 
     def __init__(self, model, step):
@@ -39,31 +39,25 @@ class FusedFunction:
         self.step = step
         self.compile_seconds = 0.0
         self._run = None
-        self._specs = None
+        self._spec = None
 
     def __call__(self, iterator):
-        """Takes up to `model.steps_per_execution` batches; returns the metrics.
+        """Takes the next slice; returns the metrics.
 
         Raises:
-            StopIteration: if the iterator has no batch left.
+            StopIteration: if the iterator has no slice left.
         """
-        specs = (iterator.element_spec, self.model.steps_per_execution)
-        if self._specs != specs:
-            self._build(*specs)
-        number, batches = self._collect(iterator)
-        if not number:
-            raise StopIteration
+        number, batches = next(iterator)
+        if self._spec != iterator.element_spec:
+            self._build(batches)
+            self._spec = iterator.element_spec
         return self._run(number, batches)
 
-    def _build(self, element_spec, num_steps):
+    def _build(self, batches):
         start = time.perf_counter()
-        self._collect = tf.function(lambda iterator: _collect(iterator, num_steps))
-        nothing = tree.map_structure(
-            lambda spec: tf.zeros((num_steps, *spec.shape), spec.dtype), element_spec
-        )
         self._run = self._program(self.model.jit_compile)
         try:
-            self._run(tf.constant(0), nothing)
+            self._run(tf.constant(0), batches)
         except (
             tf.errors.InvalidArgumentError,
             tf.errors.UnimplementedError,
@@ -79,8 +73,7 @@ class FusedFunction:
             )
             self.model.jit_compile = False
             self._run = self._program(False)
-            self._run(tf.constant(0), nothing)
-        self._specs = (element_spec, num_steps)
+            self._run(tf.constant(0), batches)
         self.compile_seconds += time.perf_counter() - start
 
     def _program(self, jit_compile):
@@ -95,41 +88,7 @@ class FusedFunction:
         return tf.function(run, jit_compile=jit_compile, autograph=False)
 
 
-def _collect(iterator, num_steps):
-    """The next batches, stacked: their number, and (num_steps, B, ...) tensors."""
-    spec = iterator.element_spec
-    stacks = [
-        tf.TensorArray(part.dtype, num_steps, element_shape=part.shape)
-        for part in tree.flatten(spec)
-    ]
-
-    def body(index, more, stacks):
-        following = iterator.get_next_as_optional()
-        more = following.has_value()
-
-        def write():
-            parts = tree.flatten(following.get_value())
-            return [
-                stack.write(index, part)
-                for stack, part in zip(stacks, parts, strict=True)
-            ]
-
-        stacks = tf.cond(more, write, lambda: stacks)
-        return index + tf.cast(more, tf.int32), more, stacks
-
-    number, _, stacks = tf.while_loop(
-        lambda index, more, stacks: (index < num_steps) & more,
-        body,
-        (tf.constant(0), tf.constant(True), stacks),
-    )
-    stacked = [
-        tf.ensure_shape(stack.stack(), (num_steps, *part.shape))
-        for stack, part in zip(stacks, tree.flatten(spec), strict=True)
-    ]
-    return number, tree.pack_sequence_as(spec, stacked)
-
-
-def automatic_steps(model, element_spec) -> int:
+def automatic_steps(model, element_spec, steps: int | None) -> int:
     """How many steps of `model` make one call of about 0.2 seconds.
 
     Times the forward pass of one batch, uncompiled, and takes a step for three of them.
@@ -137,9 +96,11 @@ def automatic_steps(model, element_spec) -> int:
     Args:
         model: a `VAE`.
         element_spec: of the batches: (images, labels, weight), static shapes.
+        steps: in an epoch; None if there is no end.
 
     Returns:
-        int >= 1; bounded so that the stacked batches stay below 64 MiB.
+        int >= 1, such that the calls of an epoch are about equally long; bounded so
+        that a slice stays below 64 MiB.
     """
     images, labels, _ = (tf.zeros(spec.shape, spec.dtype) for spec in element_spec)
     inputs = images if model.num_classes is None else [images, labels]
@@ -149,7 +110,7 @@ def automatic_steps(model, element_spec) -> int:
         model(inputs).numpy()
         seconds.append(time.perf_counter() - start)
     batch_bytes = sum(
-        spec.shape.num_elements() * spec.dtype.size
-        for spec in tree.flatten(element_spec)
+        spec.shape.num_elements() * spec.dtype.size for spec in element_spec
     )
-    return max(1, min(int(AIM_SECONDS / (3 * min(seconds))), MAX_BYTES // batch_bytes))
+    most = max(1, min(int(AIM_SECONDS / (3 * min(seconds))), MAX_BYTES // batch_bytes))
+    return most if steps is None else math.ceil(steps / math.ceil(steps / most))

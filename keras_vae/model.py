@@ -123,7 +123,7 @@ class VAE(keras.Model):
             keras.metrics.Mean(name=name)
             for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
         ]
-        self._fused = False
+        self._fused = self._fused_test = False
         self.built = True
 
     def _check_shapes(self):
@@ -290,15 +290,14 @@ class VAE(keras.Model):
             **kwargs: Passed to `keras.Model.compile`.
         """
         self._steps_per_execution = steps_per_execution
+        self._stock_steps = 1 if steps_per_execution == "auto" else steps_per_execution
         if jit_compile == "auto" and not tf.distribute.has_strategy():
             jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
                 _has_convolutions(self)
             )
         super().compile(
             optimizer,
-            steps_per_execution=1
-            if steps_per_execution == "auto"
-            else steps_per_execution,
+            steps_per_execution=self._stock_steps,
             jit_compile=jit_compile,
             **kwargs,
         )
@@ -371,6 +370,9 @@ class VAE(keras.Model):
         batch_size = batch_size or 32
         split = kwargs.pop("validation_split", 0.0)
         validation_data = kwargs.pop("validation_data", None)
+        steps = kwargs.pop("steps_per_epoch", None)
+        self._fused = False
+        self.steps_per_execution = self._stock_steps
         if _is_array(x):
             x, y = self._arrays(x, y)
             if split and validation_data is None:
@@ -378,19 +380,18 @@ class VAE(keras.Model):
                 validation_data = (x[number:], y[number:])
                 x, y = x[:number], y[:number]
             if kwargs.get("sample_weight") is None and kwargs.get("shuffle", True):
-                batches = pipeline.TrainingBatches(x, y, batch_size, self.seed)
-                callbacks = [batches.follow_epochs(), *(callbacks or [])]
-                x, y = batches.dataset, None
-        if validation_data is not None:
-            if not isinstance(validation_data, list | tuple):
-                validation_data = (validation_data,)
-            size = kwargs.get("validation_batch_size") or batch_size
-            validation_data = self._evaluation_batches(
-                *validation_data, batch_size=size
-            )
-        x = self._prepared(x, kwargs.get("steps_per_epoch"))
+                x, y, steps = self._own_batches(
+                    x, y, batch_size, steps, kwargs.get("initial_epoch", 0)
+                )
+        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
+            x, steps = self._sliced(x, steps)
         if not _is_array(x):  # has its own batches and order
             batch_size, kwargs["shuffle"] = None, False
+        if validation_data is not None:
+            size = kwargs.get("validation_batch_size") or batch_size or 32
+            validation_data, kwargs["validation_steps"] = self._evaluation_data(
+                validation_data, size, kwargs.get("validation_steps")
+            )
         return super().fit(
             x,
             y,
@@ -398,8 +399,55 @@ class VAE(keras.Model):
             epochs,
             callbacks=callbacks,
             validation_data=validation_data,
+            steps_per_epoch=steps,
             **kwargs,
         )
+
+    def _own_batches(self, images, labels, batch_size, steps, first_epoch):
+        """Batches of arrays; in slices, but for epochs of somebody's own length."""
+        epoch_steps = math.ceil(len(images) / batch_size)
+        spec = (
+            tf.TensorSpec((batch_size, *self.image_shape), images.dtype),
+            tf.TensorSpec((batch_size,), labels.dtype),
+            tf.TensorSpec((batch_size,), "float32"),
+        )
+        if steps in (None, epoch_steps):
+            self._choose_steps(spec, epoch_steps)
+        batches = pipeline.training_batches(
+            images,
+            labels,
+            batch_size,
+            self.seed,
+            first_epoch=first_epoch,
+            slice_steps=self.steps_per_execution if self._fused else None,
+        )
+        return batches, None, steps or epoch_steps
+
+    def _choose_steps(self, spec, steps, divides=False):
+        """Decides whether to fuse steps, and how many."""
+        number = self._steps_per_execution
+        if self.run_eagerly or tf.distribute.has_strategy():
+            number = 1
+        elif number == "auto":
+            number = automatic_steps(self, spec, steps)
+        while divides and steps % number:  # an epoch is a whole number of calls
+            number -= 1
+        self._fused = number > 1
+        self.steps_per_execution = number
+
+    def _sliced(self, dataset, steps):
+        """Somebody's batches in one shape; in slices where their number is known."""
+        dataset = pipeline.of_one_shape(dataset)
+        cardinality = dataset.cardinality().numpy()
+        if steps is None and cardinality < 0:
+            return dataset, steps
+        self._choose_steps(
+            dataset.element_spec, steps or cardinality, steps is not None
+        )
+        if not self._fused:
+            return dataset, steps
+        slices = pipeline.in_slices(dataset, self.steps_per_execution)
+        return slices.prefetch(2).repeat(), int(steps or cardinality)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """The mean metrics in nats per image; see `keras.Model.evaluate`.
@@ -417,8 +465,11 @@ class VAE(keras.Model):
             `return_dict=True`.
         """
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
-            x = self._evaluation_batches(x, y, batch_size=batch_size or 32)
-            x = self._prepared(x, kwargs.get("steps"))
+            self.steps_per_execution = self._stock_steps
+            data = x if y is None else (x, y)
+            x, kwargs["steps"] = self._evaluation_data(
+                data, batch_size or 32, kwargs.get("steps"), choose=True
+            )
         with self.noise_of(EVALUATION_SEED):
             return super().evaluate(x, **kwargs)
 
@@ -458,27 +509,29 @@ class VAE(keras.Model):
             labels = np.asarray(y).reshape(-1).astype(np.int64)
         return images.reshape(-1, *self.image_shape), labels
 
-    def _evaluation_batches(self, x, y=None, *, batch_size):
+    def _evaluation_data(self, data, batch_size, steps, choose=False):
+        """Batches to evaluate and their number, in slices of as many as in training."""
+        self._fused_test = False
+        x, *y = data if isinstance(data, list | tuple) else (data,)
         if _is_array(x):
-            images, labels = self._arrays(x, y)
+            images, labels = self._arrays(x, *y[:1] or [None])
             if self.binarization == "dynamic":
                 images = binarize(images)
-            return pipeline.evaluation_batches(images, labels, batch_size)
-        return x
-
-    def _prepared(self, x, steps):
-        """Batches of one shape, where that is possible; decides how many to fuse."""
-        self._fused = False
-        if not isinstance(x, tf.data.Dataset) or tf.distribute.has_strategy():
-            return x
-        x = pipeline.of_one_shape(x)
-        self._fused = self._steps_per_execution != 1 and not self.run_eagerly
-        if self._fused and self._steps_per_execution == "auto":
-            number = automatic_steps(self, x.element_spec)
-            while steps and steps % number:  # an epoch is a whole number of calls
-                number -= 1
-            self.steps_per_execution = number
-        return x
+            dataset = pipeline.evaluation_batches(images, labels, batch_size)
+        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
+            dataset = pipeline.of_one_shape(x)
+        else:
+            return data, steps
+        number = steps or int(dataset.cardinality())
+        if number < 0:
+            return dataset, steps
+        if choose:
+            self._choose_steps(dataset.element_spec, number)
+        if self.steps_per_execution == 1 or steps:
+            return dataset, steps
+        self._fused_test = True
+        slices = pipeline.in_slices(dataset, self.steps_per_execution)
+        return slices.prefetch(2).repeat(), number
 
     def make_train_function(self, force=False):
         if not self._fused:
@@ -487,7 +540,7 @@ class VAE(keras.Model):
             self.train_function = FusedFunction(self, self.train_step)
 
     def make_test_function(self, force=False):
-        if not self._fused:
+        if not self._fused_test:
             super().make_test_function(force or _is_fused(self.test_function))
         elif force or not _is_fused(self.test_function):
             self.test_function = FusedFunction(self, self.test_step)

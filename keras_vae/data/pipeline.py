@@ -1,65 +1,91 @@
 """Images in memory -> batches of one shape: (images, labels, weight).
 
 The order of an epoch is a pure function of (seed, epoch): there is no shuffle buffer
-whose state a resumed run would lack. One element of the data set is one batch, gathered
-by a vector of indices; images keep their dtype until the compiled step scales them. The
-last batch is padded to full length with images of weight 0, so that every batch has the
-same static shape and a program for it is compiled once.
+whose state a resumed run would lack. Images are gathered by index, many batches at
+once, and keep their dtype until the compiled step scales them. The last batch of an
+epoch is padded to full length with images of weight 0, so that every batch has the same
+static shape and a program for it is compiled once.
+
+A slice is K batches stacked, for `keras_vae.fused_steps`: (number, (images, labels,
+weight)) with tensors (K, B, ...), of which only the first `number` batches count.
 """
 
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 
-class TrainingBatches:
-    """One shuffled epoch of training batches, again and again.
+def training_batches(
+    images,
+    labels,
+    batch_size: int,
+    seed: int,
+    *,
+    first_epoch: int = 0,
+    slice_steps: int | None = None,
+) -> tf.data.Dataset:
+    """Shuffled epochs of batches without end.
 
     Args:
         images: (N, H, W, C), N >= 1.
         labels: int64 (N,).
         batch_size: int B >= 1; the last batch of an epoch may hold padding.
         seed: int in [0, 2**24), of the order.
+        first_epoch: int >= 0, the epoch to begin with.
+        slice_steps: int K or None; with an int, slices of K batches, the last one of an
+            epoch with fewer.
 
-    Attributes:
-        dataset: `tf.data.Dataset` of one epoch: images (B, H, W, C), labels int64 (B,)
-            and weight float32 (B,), 0 for padding and else 1.
-        epoch: int64 variable, the epoch whose order the next iteration takes.
+    Returns:
+        `tf.data.Dataset` of images (B, H, W, C), labels int64 (B,) and weight float32
+        (B,), 0 for padding and else 1, ceil(N / B) of them an epoch; or slices of them.
 
     Example:
-        >>> batches = TrainingBatches(images, labels, 128, seed=0)
-        >>> batches.epoch.assign(3)
-        >>> for images, labels, weight in batches.dataset:
+        >>> batches = training_batches(images, labels, 128, seed=0, first_epoch=3)
+        >>> for images, labels, weight in batches.take(steps):
         ...     train(images, weight)
     """
+    number = len(images)
 
-    def __init__(self, images, labels, batch_size: int, seed: int):
-        number = len(images)
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-        def order(_):
-            key = tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value()])
-            return tf.data.Dataset.from_tensor_slices(
-                _padded_rows(
-                    tf.random.experimental.index_shuffle(
-                        tf.range(number, dtype=tf.int64),
-                        tf.cast(key, tf.int32),
-                        number - 1,
-                    ),
-                    batch_size,
-                )
-            )
-
-        rows = tf.data.Dataset.from_tensors(0).flat_map(order)
-        self.dataset = _gathered(rows, images, labels, batch_size)
-
-    def follow_epochs(self) -> keras.callbacks.Callback:
-        """A callback that sets `epoch` before each epoch of `fit`."""
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: self.epoch.assign(epoch)
+    def epoch_rows(epoch):
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.index_shuffle(
+            tf.range(number, dtype=tf.int64), tf.cast(key, tf.int32), number - 1
         )
+        rows = tf.data.Dataset.from_tensor_slices(_padded_rows(order, batch_size))
+        return rows if slice_steps is None else in_slices(rows, slice_steps)
+
+    rows = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    dataset = _gathered(rows.flat_map(epoch_rows), images, labels)
+    return dataset.prefetch(2)
+
+
+def in_slices(batches: tf.data.Dataset, slice_steps: int) -> tf.data.Dataset:
+    """Stacks batches of one shape.
+
+    Args:
+        batches: of tensors with static shapes.
+        slice_steps: int K >= 1.
+
+    Returns:
+        `tf.data.Dataset` of slices: number int32 (), and each tensor stacked to
+        (K, ...), zeros beyond `number`, which is K but for the last slice.
+    """
+
+    def padded(*parts):
+        number = tf.shape(parts[0])[0]
+        stacked = tuple(
+            tf.ensure_shape(
+                tf.pad(
+                    part, [[0, slice_steps - number]] + [[0, 0]] * (part.shape.rank - 1)
+                ),
+                (slice_steps, *part.shape[1:]),
+            )
+            for part in parts
+        )
+        return number, stacked
+
+    return batches.batch(slice_steps).map(padded)
 
 
 def evaluation_batches(images, labels, batch_size: int) -> tf.data.Dataset:
@@ -71,12 +97,11 @@ def evaluation_batches(images, labels, batch_size: int) -> tf.data.Dataset:
         batch_size: int B >= 1.
 
     Returns:
-        As `TrainingBatches.dataset`, of ceil(N / B) batches.
+        `tf.data.Dataset` of ceil(N / B) batches, as from `training_batches`.
     """
     rows = _padded_rows(np.arange(len(images)), batch_size)
-    return _gathered(
-        tf.data.Dataset.from_tensor_slices(rows), images, labels, batch_size
-    )
+    dataset = tf.data.Dataset.from_tensor_slices(rows)
+    return _gathered(dataset, images, labels).prefetch(2)
 
 
 def _padded_rows(order, batch_size):
@@ -90,25 +115,24 @@ def _padded_rows(order, batch_size):
     return tf.reshape(indices, shape), tf.reshape(weight, shape)
 
 
-def _gathered(rows, images, labels, batch_size):
+def _gathered(rows, images, labels):
     with tf.device("CPU"):  # a GPU receives batches, not the data set
         # `tf.constant` holds on to a second copy, in NumPy, that `identity` lets go.
         images = tf.identity(tf.constant(images))
         labels = tf.identity(tf.constant(labels))
-    dataset = rows.map(
-        lambda indices, weight: (
-            tf.gather(images, indices),
-            tf.gather(labels, indices),
-            weight,
-        )
-    )
-    steps = math.ceil(images.shape[0] / batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+
+    def gather(indices, weight):
+        return tf.gather(images, indices), tf.gather(labels, indices), weight
+
+    if len(rows.element_spec) == 2 and isinstance(rows.element_spec[1], tuple):
+        dataset = rows.map(lambda number, slices: (number, gather(*slices)))
+    else:
+        dataset = rows.map(gather)
     # Rewriting the graph of so short a pipeline gains nothing, and copies the images
     # anew for each iterator.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return dataset.with_options(options)
 
 
 def of_one_shape(dataset: tf.data.Dataset) -> tf.data.Dataset:
