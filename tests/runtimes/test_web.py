@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from export import export_decoder
+from export.parity import Artifact, check_parity
 from export.runtimes.python_onnxruntime import load_decoder
 from export.to_web import find_runtime, importance, latent_range
 from keras_vae.model import VAE
@@ -67,10 +68,6 @@ def browser():
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
-    try:
-        find_runtime()
-    except ImportError as error:
-        pytest.skip(str(error))
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
@@ -83,11 +80,22 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module", params=["grey", "conditional colour"])
-def served(request, browser, tmp_path_factory):
-    """An exported folder, its golden vectors, and its address on this machine."""
+def exported(request, tmp_path_factory):
+    """A model and the folder it is exported to."""
+    try:
+        find_runtime()
+    except ImportError as error:
+        pytest.skip(str(error))
     vae = tiny() if request.param == "grey" else tiny((8, 8, 3), num_classes=4)
     folder = tmp_path_factory.mktemp("run") / "export"
     export_decoder(vae, folder, ["web"])
+    return vae, folder
+
+
+@pytest.fixture(scope="module")
+def served(exported):
+    """The page's folder, its golden vectors, and its address on this machine."""
+    folder = exported[1]
     with np.load(folder / "golden.npz") as arrays:
         golden = dict(arrays)
     handler = functools.partial(Quiet, directory=folder / "web")
@@ -98,6 +106,19 @@ def served(request, browser, tmp_path_factory):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_models_in_chromium_give_what_keras_gives(exported):
+    """Through `web_chromium`, which needs no playwright."""
+    try:
+        from export.runtimes.web_chromium import load_decoder, load_generator
+    except ImportError as error:
+        pytest.skip(str(error))
+    vae, folder = exported
+    artifact = Artifact(
+        "web", load_decoder(folder / "web"), load_generator(folder / "web")
+    )
+    assert check_parity(vae, [artifact])["web"] <= 1e-5
 
 
 class Watched:

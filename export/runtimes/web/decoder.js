@@ -3,7 +3,7 @@
 //     import { load } from "./decoder.js";
 //     const { generate, decode } = await load();
 //     const { images, z } = await generate(42, 16);     // seed, number of images[, label]
-//     const again = await decode(z, 16);                // z, number of images[, label]
+//     const again = await decode(z, 16);                // z, number of images[, labels]
 // Images are a Float32Array in [0, 1] of shape (number of images, height, width, channels).
 import * as ort from "./ort.wasm.bundle.min.mjs";
 
@@ -37,9 +37,9 @@ export async function load() {
     return { images: images.data, z: z.data };
   }
 
-  async function decode(z, count, label) {
+  async function decode(z, count, labels) {
     const feed = { z: new ort.Tensor("float32", z, [count, z.length / count]) };
-    if (label !== undefined) feed.label = int64(Array(count).fill(label), [count]);
+    if (labels !== undefined) feed.label = int64(labels, [count]);
     return (await run(decoder, feed)).images.data;
   }
 

@@ -28,6 +28,9 @@ let z = new Float32Array(D), label = conditional ? 0 : undefined;
 let seed = 0, image = 0, samples = new Float32Array(SAMPLES * D);
 const rows = new Map(); // latent -> its slider and its number
 
+const decode = (points, count) =>
+  model.decode(points, count, conditional ? Array(count).fill(label) : undefined);
+
 // ---- pixels ----
 function pixels(images, k = 0) {
   const data = new ImageData(W, H); // rounds to the nearest, as every other runtime here
@@ -65,7 +68,7 @@ function latest(work) {
 }
 
 const paint = latest(async () => {
-  tile($("image"), await model.decode(z.slice(), 1, label), 1, 1);
+  tile($("image"), await decode(z.slice(), 1), 1, 1);
   stage.ariaBusy = "false";
 });
 
@@ -152,7 +155,7 @@ const drawMap = latest(async () => {
     points[k * D + y] = at(y, 1 - (Math.floor(k / n) + 0.5) / n);
   }
   const start = performance.now();
-  tile($("map"), await model.decode(points, n * n, label), n * n, n);
+  tile($("map"), await decode(points, n * n), n * n, n);
   // A slow decoder gets a coarser map, so that the page keeps answering.
   const side = Math.floor(n * Math.sqrt(150 / (performance.now() - start)));
   if (side < n) mapSide = Math.max(side, 1);
@@ -200,7 +203,7 @@ const drawStrip = latest(async () => {
   ends = drawn;
   const points = new Float32Array(STEPS * D);
   for (let k = 0; k < STEPS; k++) points.set(between(k / (STEPS - 1)), k * D);
-  tile($("strip"), await model.decode(points, STEPS, label), STEPS, STEPS);
+  tile($("strip"), await decode(points, STEPS), STEPS, STEPS);
 });
 
 function blend(t) {
