@@ -7,7 +7,6 @@ before it gets its name. Adding a format: one module, one row in `FORMATS`.
 import inspect
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,13 +64,15 @@ def export_decoder(
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
     _check_options(formats, options)
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     if hasattr(vae, "refresh_prior"):
         vae.refresh_prior()
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)  # of an export that was killed
+    staging.mkdir()
     try:
         artifacts, format_of = [], {}
         for name in formats:

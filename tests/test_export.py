@@ -254,6 +254,15 @@ def test_good_artifact_survives_a_failed_export(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
+def test_leftovers_of_a_killed_export_are_removed(tmp_path):
+    leftover = tmp_path / ".export.partial" / "decoder.onnx"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+    export_decoder(tiny_vae(), tmp_path / "export", ["keras"])
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    assert not (tmp_path / "export" / "decoder.onnx").exists()
+
+
 def test_second_export_adds_a_format_or_removes_other_weights(tmp_path):
     folder = tmp_path / "export"
     (folder).mkdir()

@@ -1,5 +1,10 @@
 """Every runtime that is installed, against Keras, on what `export_decoder` writes."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +16,8 @@ from export.runtimes import RUNTIMES, load_runtime
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 from keras_vae.portable_normal import noise
+
+EXAMPLES = Path(load_runtime("numpy").__file__).parent
 
 
 def tiny_mlp():
@@ -90,3 +97,40 @@ def test_keras_file_loads_without_this_package(exported):
     model = keras.saving.load_model(folder / "decoder.keras", custom_objects={})
     modules = {type(layer).__module__ for layer in model.layers}
     assert not any(module.startswith("keras_vae") for module in modules)
+
+
+def test_c_program_writes_an_image(exported, tmp_path):
+    vae, folder = exported
+    if not (folder / "c").exists():
+        pytest.skip("not exported")
+    sources = [EXAMPLES / "c" / "main.c", folder / "c/decoder.c", folder / "c/draw.c"]
+    program = tmp_path / "generate"
+    flags = ["-std=c99", "-Wall", "-Werror", "-I", folder / "c"]
+    subprocess.run(["gcc", *flags, *sources, "-lm", "-o", program], check=True)
+    done = subprocess.run([program, "7", "2", "1"], capture_output=True, check=True)
+    header, pixels = done.stdout.split(b"255\n", 1)
+    height, width, _ = vae.image_shape
+    assert header.split() == [b"P5", b"%d" % width, b"%d" % height]
+    label = [] if vae.num_classes is None else [1]
+    image = vae.generate(3, 7, *label)[2].ravel()
+    got = np.frombuffer(pixels, np.uint8)
+    assert np.abs(got - image * 255).max() <= 0.5 + 255e-5
+
+
+def test_copied_numpy_runner_generates_with_numpy_alone(exported, tmp_path):
+    vae, folder = exported
+    script = shutil.copy(EXAMPLES / "numpy_only.py", tmp_path)
+    blocked = (
+        "import runpy, sys\n"
+        "for name in ('keras_vae', 'export', 'tensorflow', 'onnx', 'onnxruntime'):\n"
+        "    sys.modules[name] = None\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    label = [] if vae.num_classes is None else [1]
+    options = ["--num-images", "5", "--seed", "9", *(f"--label={x}" for x in label)]
+    output = tmp_path / "images.npy"
+    command = [sys.executable, "-c", blocked, script, str(folder), str(output)]
+    subprocess.run([*command, *options], check=True, cwd=tmp_path)
+    expected = vae.generate(5, 9, *label)
+    assert max_error(np.load(output), expected) <= 1e-5
