@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import threading
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -51,6 +52,16 @@ def test_importance_is_the_share_of_the_variance():
 
 def test_standard_normal_latents_range_from_minus_4_to_4():
     np.testing.assert_array_equal(latent_range(tiny()), [[-4, 4]] * 3)
+
+
+def test_other_latents_range_over_four_standard_deviations():
+    class Shifted:
+        def from_noise(self, normal, uniform):
+            return 5 + 2 * normal
+
+    low, high = latent_range(SimpleNamespace(latent_dim=3, prior=Shifted())).T
+    np.testing.assert_allclose(low, -3, atol=0.5)
+    np.testing.assert_allclose(high, 13, atol=0.5)
 
 
 def test_missing_package_is_one_sentence(monkeypatch, tmp_path):
@@ -288,6 +299,7 @@ def test_label_picker_keeps_the_latents(page, served):
     assert page.is_checked("[name=label][value='3']")
     page.locator("[name=label][value='1']").check(force=True)
     painted(page)
+    assert page.url.endswith("#seed=42&image=0&label=1")
     z = golden["generated_z"][:1]
     assert_shows(page, load_decoder(folder / "decoder.onnx")(z, np.array([1]))[0])
 
@@ -319,10 +331,13 @@ def test_blend_ends_at_the_seeds(page, served):
     painted(page)
     assert_shows(page, served[1]["generated_images"][0])
     page.fill("#blend", "0.5")
+    assert page.locator(".sample[aria-pressed=true]").count() == 0
     page.get_by_role("button", name="Play").click()
     page.wait_for_timeout(300)
     page.get_by_role("button", name="Pause").click()
     assert float(page.input_value("#blend")) != 0.5
+    page.get_by_label("z0", exact=True).press("ArrowUp")
+    assert re.fullmatch("between seeds 1 and 42, .*, moved", page.inner_text("#origin"))
 
 
 def test_png_holds_the_pixels(page, served, tmp_path):

@@ -25,7 +25,7 @@ const conditional = classes !== null;
 
 // ---- state: z is kept in full precision; a slider only shows it, rounded ----
 let z = new Float32Array(D), label = conditional ? 0 : undefined;
-let seed = 0, image = 0, samples = new Float32Array(SAMPLES * D);
+let seed = 0, image = 0, origin = "", samples = new Float32Array(SAMPLES * D);
 const rows = new Map(); // latent -> its slider and its number
 
 const decode = (points, count) =>
@@ -73,10 +73,10 @@ const paint = latest(async () => {
 });
 
 // ---- moving z ----
-function move(values, origin) {
+function move(values, caption) {
   z = Float32Array.from(values);
   stage.ariaBusy = "true";
-  $("origin").textContent = origin;
+  $("origin").textContent = caption;
   for (const [d, row] of rows) show(row.slider, row.number, z[d]);
   place();
   scheduleMap();
@@ -92,13 +92,11 @@ function show(slider, number, value) {
   slider.style.setProperty("--origin", percent(low < 0 && high > 0 ? 0 : low));
 }
 
-const named = () => `seed ${seed}, image ${image}`;
-
 function edit(changes) {
   stop();
   const values = z.slice();
   for (const [d, value] of changes) values[d] = value;
-  return move(values, `${named()}, moved`);
+  return move(values, `${origin}, moved`);
 }
 
 // ---- seed and samples ----
@@ -122,10 +120,20 @@ async function draw(newSeed, newImage = 0, keep = false) {
 
 function pick(k) {
   image = k;
+  origin = `seed ${seed}, image ${k}`;
   stop();
+  press(k);
+  address();
+  return move(samples.subarray(k * D, (k + 1) * D), origin);
+}
+
+function address() {
+  const text = `#seed=${seed}&image=${image}${conditional ? `&label=${label}` : ""}`;
+  history.replaceState(null, "", text);
+}
+
+function press(k) {
   [...$("samples").children].forEach((button, other) => (button.ariaPressed = String(other === k)));
-  history.replaceState(null, "", `#seed=${seed}&image=${k}${conditional ? `&label=${label}` : ""}`);
-  return move(samples.subarray(k * D, (k + 1) * D), named());
 }
 
 const whenValid = (field, act) =>
@@ -133,14 +141,15 @@ const whenValid = (field, act) =>
 
 // ---- two dimensions at once ----
 const axes = () => [Number($("across").value), Number($("up").value)];
-let mapSide = 9, mapTimer;
+let mapSide = 9, mapKey = "", mapWait = 100, mapTimer = null;
 
 function scheduleMap() {
-  clearTimeout(mapTimer);
-  mapTimer = setTimeout(drawMap, 120);
+  mapTimer ??= setTimeout(() => {
+    mapTimer = null;
+    drawMap();
+  }, mapWait);
 }
 
-let mapKey = "";
 const drawMap = latest(async () => {
   const [x, y] = axes(), [n, others] = [mapSide, z.slice()];
   others[x] = others[y] = 0; // the map does not depend on these
@@ -156,9 +165,10 @@ const drawMap = latest(async () => {
   }
   const start = performance.now();
   tile($("map"), await decode(points, n * n), n * n, n);
-  // A slow decoder gets a coarser map, so that the page keeps answering.
-  const side = Math.floor(n * Math.sqrt(150 / (performance.now() - start)));
-  if (side < n) mapSide = Math.max(side, 1);
+  // A slow decoder gets a rarer and coarser map, so that the page keeps answering.
+  const spent = performance.now() - start;
+  mapWait = Math.max(100, 3 * spent);
+  mapSide = Math.min(n, Math.max(1, Math.floor(n * Math.sqrt(200 / spent))));
 });
 
 function place() {
@@ -208,8 +218,10 @@ const drawStrip = latest(async () => {
 
 function blend(t) {
   show($("blend"), null, t);
-  const [a, b] = [$("from").value, $("to").value];
-  return ends && move(between(t), `between seeds ${a} and ${b}, ${Math.round(100 * t)} %`);
+  if (!ends) return;
+  origin = `between seeds ${$("from").value} and ${$("to").value}, ${Math.round(100 * t)} %`;
+  press(null);
+  return move(between(t), origin);
 }
 
 function play() {
@@ -317,6 +329,7 @@ function build() {
     const radio = element("input", { type: "radio", name: "label", value: k, checked: k === label });
     radio.onchange = () => {
       label = k;
+      address();
       draw(seed, image, true);
       move(z, $("origin").textContent);
       drawStrip();
