@@ -63,7 +63,8 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.set_aspect("equal", adjustable="datalim")
-    style = {"s": 5, "alpha": 0.6, "linewidths": 0}
+    size = min(30, max(5, 20_000 / len(points)))  # fewer points, larger ones
+    style = {"s": size, "alpha": 0.6, "linewidths": 0}
     if labels is None:
         axes.scatter(*points.T, **style)
         return

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
 from keras_vae import portable_normal
 from keras_vae.data import sources
@@ -71,14 +72,15 @@ class TrainedRun:
     @cached_property
     def relevance(self) -> tuple[np.ndarray, str]:
         """What each latent carries, float (D,), and the name of that measure."""
-        vae, labels = self.vae, self.source.test.labels
+        vae = self.vae
+        images, labels = vae._arrays(self.images, self.source.test.labels)
         kl = closed_form_kl(vae.posterior, vae.prior)
         parts = []
-        for start in range(0, len(self.images) if kl else 0, ROWS):
+        for start in range(0, len(images) if kl else 0, ROWS):
             rows = slice(start, start + ROWS)
-            label = None if labels is None else labels[rows]
-            params = vae._params(vae._scaled(self.images[rows]), label)
-            parts.append(kl(params).numpy())
+            label = ops.convert_to_tensor(labels[rows])
+            params = vae._params(vae._scaled(images[rows]), label)
+            parts.append(ops.convert_to_numpy(kl(params)))
         if parts and parts[0].shape[1] == vae.latent_dim:
             return np.concatenate(parts).mean(axis=0), "nats"
         return self.mean.var(axis=0), "variance"

@@ -147,8 +147,8 @@ def attribute(
         raise UsageError(f"{trained.source.name} has no classes; attribute needs them.")
     if trained.vae.num_classes is not None:
         raise UsageError(
-            "The latents of a conditional model hold no class; choose one with "
-            "`traverse --label` or `interpolate --label`."
+            "This model is conditional: its class is chosen with --label of traverse, "
+            "interpolate or manifold, not by an attribute."
         )
     direction = latent.class_direction(trained.mean, labels, from_class, to_class)
     chosen = images or np.flatnonzero(labels == from_class)[:6]
@@ -161,7 +161,7 @@ def attribute(
         [trained.describe(index) for index in chosen],
         [f"{strength:g}" for strength in strengths.round(2)],
         f"Attribute: from class {before} to class {after}",
-        f"how often the mean latent of {after} minus that of {before} is added",
+        f"strength, in multiples of mean latent of {after} - mean latent of {before}",
         before=("input", trained.images[chosen]),
     )
 

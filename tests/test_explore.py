@@ -130,6 +130,25 @@ def test_traverse_follows_a_learned_prior(conditional):
     np.testing.assert_allclose(table.images[0, 2], expected[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "unit"),
+    [
+        ({"posterior": "full_gaussian"}, "variance"),
+        ({"posterior": "iaf", "prior": "mixture"}, "variance"),
+        ({"prior": "vampprior"}, "variance"),
+        ({"conditional": True}, "nats"),
+    ],
+)
+def test_views_of_other_models(data, tmp_path, options, unit):
+    trained = TrainedRun(untrained(tmp_path, data, **options))
+    for picture in (Traverse(image=1), Interpolate(images=(0, 1))):
+        assert np.isfinite(view(trained, picture).images).all()
+    values, found = trained.relevance
+    assert found == unit and values.shape == (4,)
+    if unit == "variance":
+        np.testing.assert_array_equal(values, trained.mean.var(axis=0))
+
+
 @pytest.mark.parametrize("path", latent.PATHS)
 def test_interpolation_begins_and_ends_at_its_images(trained, path):
     table = view(trained, Interpolate(images=(2, 7), path=path, steps=4))
@@ -175,7 +194,7 @@ def test_conditional_model_decodes_as_the_class(conditional):
     for options in (Traverse(), Interpolate(), Interpolate(label=3)):
         with pytest.raises(UsageError, match="choose a class from 0 to 2 with --label"):
             view(conditional, options)
-    with pytest.raises(UsageError, match="conditional model hold no class"):
+    with pytest.raises(UsageError, match="not by an attribute"):
         view(conditional, Attribute(0, 1))
     with pytest.raises(UsageError, match="has the prior mixture"):
         view(conditional, Manifold(label=1))
