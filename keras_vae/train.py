@@ -113,11 +113,11 @@ def train(config: TrainConfig) -> None:
 
     if config.export != ("none",):
         from export import export_decoder
+        from export.bundle import training_facts
 
         vae, _ = load_run(run)  # what is exported is what was saved, in float32
-        export_decoder(
-            vae, run / "export", config.export, training=report, verbose=True
-        )
+        facts = training_facts(run)
+        export_decoder(vae, run / "export", config.export, training=facts, verbose=True)
     print(f"The run is in {run}.")
 
 
