@@ -5,6 +5,8 @@ The same seed gives the images that `VAE.generate` gives.
 """
 
 import dataclasses
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -107,6 +109,7 @@ def _session(bundle, name):
             f"`python -m export {bundle} --format onnx`."
         )
     data = path.read_bytes()
+    _check_sha256(path, data)
     # Weights kept in another file have a "location": a way to read any file at all.
     if b"location" in data:
         raise ModelError(f"{path} refers to other files; a decoder holds its weights.")
@@ -115,6 +118,22 @@ def _session(bundle, name):
         return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise ModelError(f"ONNX Runtime cannot read {path}: {error}") from error
+
+
+def _check_sha256(path, data):
+    """Compares a file with its manifest, before anything is made of it."""
+    manifest = path.with_name("manifest.json")
+    if not manifest.is_file():
+        return  # a decoder on its own
+    try:
+        artifact = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"][
+            path.name
+        ]
+        expected = artifact["files"][path.name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{manifest} does not describe {path.name}.") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise ModelError(f"{path} is damaged: its SHA-256 is not the manifest's.")
 
 
 def run_generate(config: GenerateConfig) -> None:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -77,6 +78,19 @@ def test_decoder_that_refers_to_other_files_is_refused(run, tmp_path):
     )
     with pytest.raises(ModelError, match="refers to other files"):
         generate(tmp_path, 1)
+
+
+def test_damaged_decoder_is_refused(run, tmp_path):
+    bundle = shutil.copytree(run[0] / "export", tmp_path / "export")
+    path = bundle / "decoder.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="decoder.onnx is damaged"):
+        generate(bundle, 1)
+    (bundle / "manifest.json").write_text("{}")
+    with pytest.raises(ModelError, match="does not describe decoder.onnx"):
+        generate(bundle, 1)
 
 
 def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
