@@ -32,7 +32,8 @@ class ExportConfig:
     batch: int | None = None
     """LiteRT: the batch size of the file with a fixed one."""
     weights: str | None = None
-    """ONNX, LiteRT: float16 or int8 for a smaller decoder in a file of its own."""
+    """ONNX, LiteRT: float16 or int8 for a smaller decoder of its own; OpenVINO:
+    float16."""
     benchmark: bool = False
     """Export nothing; measure what is in RUN/export in each runtime."""
 
@@ -71,7 +72,7 @@ def run_export(config: ExportConfig) -> None:
             f"{config.run} holds no trained model (config.json is missing); give the "
             "folder that keras_vae.train wrote."
         )
-    from keras_vae.model import load_run
+    from keras_vae.runs import load_run
 
     vae, _ = load_run(config.run)
     training = training_facts(config.run)

@@ -3,23 +3,31 @@
 import tempfile
 from pathlib import Path
 
-from export.parity import Artifact
+from export.parity import ROUNDED, Artifact
 from export.to_onnx import write_onnx
+from keras_vae.errors import UsageError
 
 
-def write_openvino(vae, folder: Path) -> list[Artifact]:
+def write_openvino(vae, folder: Path, *, weights: str = "float32") -> list[Artifact]:
     """Writes `openvino/` with `decoder.xml`, `generator.xml` and their weights.
+
+    With float16 weights it writes `openvino_float16/` with the decoder only, which is
+    smaller and still computes in float32.
 
     Args:
         vae: the model whose decoder is written.
         folder: existing folder.
+        weights: `float32` or `float16`.
 
     Returns:
         The artifact, run by OpenVINO in float32.
 
     Raises:
         ImportError: if OpenVINO is not installed.
+        UsageError: if `weights` is `int8`.
     """
+    if weights not in ("float32", "float16"):
+        raise UsageError(f"OpenVINO's weights are float32 or float16, got {weights}.")
     try:
         import openvino
     except ImportError as error:
@@ -29,13 +37,18 @@ def write_openvino(vae, folder: Path) -> list[Artifact]:
 
     from export.runtimes.python_openvino import load_decoder, load_generator
 
-    path = folder / "openvino"
+    rounded = weights == "float16"
+    path = folder / ("openvino_float16" if rounded else "openvino")
+    # Rounding would round the generator's table, too.
+    names = ["decoder"] if rounded else ["decoder", "generator"]
     with tempfile.TemporaryDirectory() as onnx_folder:
         write_onnx(vae, Path(onnx_folder))
-        for name in ("decoder", "generator"):
+        for name in names:
             model = openvino.convert_model(f"{onnx_folder}/{name}.onnx")
-            # Rounded weights would also round the generator's table.
-            openvino.save_model(model, path / f"{name}.xml", compress_to_fp16=False)
+            openvino.save_model(model, path / f"{name}.xml", compress_to_fp16=rounded)
+    if rounded:
+        decode = load_decoder(path / "decoder.xml")
+        return [Artifact(path.name, decode, tolerance=ROUNDED[weights])]
     return [
         Artifact(
             path.name,

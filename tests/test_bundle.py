@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from export import benchmark, export_decoder
+from export import benchmark, export_decoder, matrix
 from export.__main__ import main
 from export.bundle import serialised, sha256_of, training_facts
 from export.runtimes import RUNTIMES
-from export.verify import check_files, verify
+from export.verify import Check, check_files, verify
 from keras_vae.errors import ModelError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
@@ -115,6 +115,15 @@ def test_benchmark_prints_a_row_for_each_runtime(original, monkeypatch):
     header, _, row = benchmark.benchmark(original).splitlines()
     assert header.startswith("| runtime | artifact | size, kB | max error |")
     assert row.startswith("| numpy | decoder.onnx | ")
+
+
+def test_matrix_has_a_row_for_each_runtime_and_a_column_for_each_model():
+    rows = [Check("numpy", "decoder.onnx", 2e-7, True), Check("c", "c", None)]
+    lines = matrix.table({"one": rows, "two": rows}).splitlines()
+    assert lines[0] == "| runtime | artifact | one | two |"
+    cell = "2.0e-07, z identical"
+    assert lines[2] == f"| numpy | decoder.onnx | {cell} | {cell} |"
+    assert lines[3] == "| c | c | not installed | not installed |"
 
 
 def test_missing_file_is_named(bundle):

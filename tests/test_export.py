@@ -284,13 +284,21 @@ def test_second_export_adds_a_format_or_removes_other_weights(tmp_path):
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("weights", ["float16", "int8"])
-@pytest.mark.parametrize("name", ["onnx", "litert"])
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("onnx", "float16"),
+        ("onnx", "int8"),
+        ("litert", "float16"),
+        ("litert", "int8"),
+        ("openvino", "float16"),
+    ],
+)
 def test_rounded_weights_are_smaller_and_their_error_is_measured(
     tmp_path, name, weights
 ):
-    if name == "litert":
-        pytest.importorskip("ai_edge_litert")
+    if name != "onnx":
+        pytest.importorskip({"litert": "ai_edge_litert"}.get(name, name))
     parts = mlp((14, 14, 1), 8, posterior_params=16, likelihood_params=1, hidden=(64,))
     vae, folder = VAE(*parts), tmp_path / "export"
     ((artifact, error),) = export_decoder(vae, folder, [name], weights=weights).items()
@@ -300,12 +308,16 @@ def test_rounded_weights_are_smaller_and_their_error_is_measured(
     assert entry["max_error"] == error < entry["tolerance"]
     plain = 4 * vae.decoder.count_params()
     ratio = {"float16": 0.7, "int8": 0.5}[weights]
-    assert (folder / artifact).stat().st_size < ratio * plain
+    assert (
+        sum((folder / file).stat().st_size for file in entry["files"]) < ratio * plain
+    )
 
 
 def test_option_that_no_format_has_is_refused(tmp_path):
     with pytest.raises(UsageError, match="has the option batch; it belongs to litert"):
         export_decoder(tiny_vae(), tmp_path / "export", ["onnx"], batch=4)
+    with pytest.raises(UsageError, match="are float32 or float16, got int8"):
+        export_decoder(tiny_vae(), tmp_path / "export", ["openvino"], weights="int8")
     with pytest.raises(UsageError, match="Unknown weights 'int9'"):
         export_decoder(tiny_vae(), tmp_path / "export", ["onnx"], weights="int9")
     assert list(tmp_path.iterdir()) == []
