@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "VAE": "model",
-    "build_vae": "model",
-    "load_run": "model",
+    "build_vae": "runs",
+    "load_run": "runs",
     "Sampling": "sampling",
     "TrainConfig": "config",
     "load": "data.sources",

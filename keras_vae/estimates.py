@@ -14,7 +14,6 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
-from keras_vae.data.binarization import binarize
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.errors import unknown, whole_number
 from keras_vae.likelihoods import bits_per_dimension
@@ -100,9 +99,8 @@ def estimate(
     seed = whole_number("seed", seed, minimum=0)
     if estimator not in ("importance", "prior"):
         raise unknown("estimator", estimator, ["importance", "prior"])
-    images, labels = vae._arrays(images, labels)
-    if vae.binarization == "dynamic":  # once and for all, as `vae.evaluate` does
-        images = binarize(images)
+    images, labels = vae.arrays(images, labels)
+    images = vae.evaluation_images(images)
     rows = _rows(vae)
     batch_size = min(BATCH, rows, len(images))
     build = partial(_streamed, vae, rows // batch_size, jit_compile)

@@ -12,7 +12,6 @@ from typing import Literal
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.data import sources
 from keras_vae.errors import DataError, whole_number
 from keras_vae.files import write_text
 
@@ -55,22 +54,12 @@ def evaluate(config: EvaluateConfig) -> None:
     whole_number("seed", config.seed, minimum=0)
     start_tensorflow()
     from keras_vae.estimates import estimate, summary
-    from keras_vae.model import load_run
+    from keras_vae.trained_run import TrainedRun
 
-    vae, trained = load_run(config.run)
-    data = json.loads((config.run / "config.json").read_text(encoding="utf-8"))["data"]
-    source = sources.load(
-        trained.dataset,
-        seed=trained.seed,
-        validation_images=trained.validation_images,
-    )
-    if source.name != data["name"]:
-        raise DataError(
-            f"The run was trained on {data['name']}, but {trained.dataset} is now "
-            f"{source.name}; make {data['name']} available again."
-        )
-    images = source.test.images[: config.num_images]
-    labels = source.test.labels
+    run = TrainedRun(config.run)
+    vae = run.vae
+    images = run.images[: config.num_images]
+    labels = run.source.test.labels
     labels = None if labels is None else labels[: config.num_images]
     estimates = estimate(
         vae,
@@ -82,7 +71,7 @@ def evaluate(config: EvaluateConfig) -> None:
         progress=True,
     )
     report = {
-        "dataset": source.name,
+        "dataset": run.source.name,
         "split": "test",
         "num_images": len(images),
         "binarization": vae.binarization,

@@ -4,13 +4,7 @@ Read top to bottom: the parts, the pass through them (`terms`), one training ste
 what a user asks of a trained model, and how it is saved, built and loaded.
 """
 
-import contextlib
-import dataclasses
 import functools
-import inspect
-import json
-import math
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,14 +12,11 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import portable_normal
-from keras_vae.config import TrainConfig
-from keras_vae.data import pipeline
-from keras_vae.data.binarization import BINARIZATIONS, EVALUATION_SEED, binarize
+from keras_vae.data.binarization import BINARIZATIONS, binarize
 from keras_vae.divergences import closed_form_kl
-from keras_vae.errors import DataError, ModelError, UsageError, unknown, whole_number
-from keras_vae.fused_steps import FusedFunction, automatic_steps
+from keras_vae.errors import DataError, UsageError, unknown, whole_number
+from keras_vae.fused_model import FusedModel
 from keras_vae.likelihoods import LIKELIHOODS
-from keras_vae.networks import NETWORKS
 from keras_vae.objectives import OBJECTIVES, check_parts
 from keras_vae.posteriors import POSTERIORS
 from keras_vae.priors import PRIORS
@@ -36,7 +27,7 @@ ROWS = 1024  # images encoded or decoded in one call
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(keras.Model):
+class VAE(FusedModel):
     """A variational autoencoder (Kingma & Welling 2014, Rezende et al. 2014).
 
     Maximises the evidence lower bound on log p(x), in nats per image:
@@ -123,7 +114,6 @@ class VAE(keras.Model):
             keras.metrics.Mean(name=name)
             for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
         ]
-        self._fused = self._fused_test = False
         self.built = True
 
     def _check_shapes(self):
@@ -269,49 +259,6 @@ class VAE(keras.Model):
 
     # === Training ===
 
-    def compile(
-        self,
-        optimizer="adam",
-        *,
-        steps_per_execution: int | str = "auto",
-        jit_compile: bool | str = "auto",
-        **kwargs,
-    ):
-        """Configures training; see `keras.Model.compile`.
-
-        Args:
-            optimizer: A name or a `keras.optimizers.Optimizer`.
-            steps_per_execution: int, the training steps in one compiled call;
-                `"auto"` chooses about 0.2 seconds' worth; 1 is the stock Keras loop.
-                It changes the speed, not the result.
-            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
-                convolutions on a CPU, where XLA is slow. It changes the noise that a
-                seed gives.
-            **kwargs: Passed to `keras.Model.compile`.
-        """
-        self._steps_per_execution = steps_per_execution
-        self._stock_steps = 1 if steps_per_execution == "auto" else steps_per_execution
-        if jit_compile == "auto" and not tf.distribute.has_strategy():
-            jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
-                _has_convolutions(self)
-            )
-        super().compile(
-            optimizer,
-            steps_per_execution=self._stock_steps,
-            jit_compile=jit_compile,
-            **kwargs,
-        )
-        self.optimizer.build(self.trainable_variables)
-
-    def get_compile_config(self):
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "steps_per_execution": self._steps_per_execution,
-        }
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
     @property
     def metrics(self):
         return [*self._trackers]
@@ -343,150 +290,7 @@ class VAE(keras.Model):
             tracker.update_state(value, sample_weight=terms.weight)
         return self.get_metrics_result()
 
-    def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, **kwargs
-    ):
-        """Trains the model; see `keras.Model.fit`.
-
-        Images in an array are taken in an order that is a pure function of (`seed`,
-        epoch), so with `initial_epoch` a run goes on in the order it would have had.
-
-        Args:
-            x: uint8 (N, H, W, C), or float in [0, 1]; or a `tf.data.Dataset` of batches
-                of images, (images, labels) or (images, labels, weights).
-            y: int (N,), labels for a conditional model.
-            batch_size: int, images in an optimiser step; default 32.
-            epochs: int, the epoch to train up to.
-            callbacks: A list of `keras.callbacks.Callback`.
-            **kwargs: Passed to `keras.Model.fit`.
-
-        Returns:
-            `keras.callbacks.History`.
-
-        Raises:
-            DataError: If `x` holds no image, or pixels that are neither in [0, 255]
-                as integers nor in [0, 1] as floats.
-        """
-        batch_size = batch_size or 32
-        split = kwargs.pop("validation_split", 0.0)
-        validation_data = kwargs.pop("validation_data", None)
-        steps = kwargs.pop("steps_per_epoch", None)
-        self._fused = False
-        self.steps_per_execution = self._stock_steps
-        if _is_array(x):
-            x, y = self._arrays(x, y)
-            if split and validation_data is None:
-                number = int(len(x) * (1 - split))
-                validation_data = (x[number:], y[number:])
-                x, y = x[:number], y[:number]
-            if kwargs.get("sample_weight") is None and kwargs.get("shuffle", True):
-                x, y, steps = self._own_batches(
-                    x, y, batch_size, steps, kwargs.get("initial_epoch", 0)
-                )
-        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
-            x, steps = self._sliced(x, steps)
-        if not _is_array(x):  # has its own batches and order
-            batch_size, kwargs["shuffle"] = None, False
-        if validation_data is not None:
-            size = kwargs.get("validation_batch_size") or batch_size or 32
-            validation_data, kwargs["validation_steps"] = self._evaluation_data(
-                validation_data, size, kwargs.get("validation_steps")
-            )
-        return super().fit(
-            x,
-            y,
-            batch_size,
-            epochs,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            steps_per_epoch=steps,
-            **kwargs,
-        )
-
-    def _own_batches(self, images, labels, batch_size, steps, first_epoch):
-        """Batches of arrays; in slices, but for epochs of somebody's own length."""
-        epoch_steps = math.ceil(len(images) / batch_size)
-        spec = (
-            tf.TensorSpec((batch_size, *self.image_shape), images.dtype),
-            tf.TensorSpec((batch_size,), labels.dtype),
-            tf.TensorSpec((batch_size,), "float32"),
-        )
-        if steps in (None, epoch_steps):
-            self._choose_steps(spec, epoch_steps)
-        batches = pipeline.training_batches(
-            images,
-            labels,
-            batch_size,
-            self.seed,
-            first_epoch=first_epoch,
-            slice_steps=self.steps_per_execution if self._fused else None,
-        )
-        return batches, None, steps or epoch_steps
-
-    def _choose_steps(self, spec, steps, divides=False):
-        """Decides whether to fuse steps, and how many."""
-        number = self._steps_per_execution
-        if self.run_eagerly or tf.distribute.has_strategy():
-            number = 1
-        elif number == "auto":
-            number = automatic_steps(self, spec, steps)
-        while divides and steps % number:  # an epoch is a whole number of calls
-            number -= 1
-        self._fused = number > 1
-        self.steps_per_execution = number
-
-    def _sliced(self, dataset, steps):
-        """Somebody's batches in one shape; in slices where their number is known."""
-        dataset = pipeline.of_one_shape(dataset)
-        cardinality = dataset.cardinality().numpy()
-        if steps is None and cardinality < 0:
-            return dataset, steps
-        self._choose_steps(
-            dataset.element_spec, steps or cardinality, steps is not None
-        )
-        if not self._fused:
-            return dataset, steps
-        slices = pipeline.in_slices(dataset, self.steps_per_execution)
-        return slices.prefetch(2).repeat(), int(steps or cardinality)
-
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
-        """The mean metrics in nats per image; see `keras.Model.evaluate`.
-
-        Every call draws the same noise, and leaves the training noise where it was.
-
-        Args:
-            x: As for `fit`.
-            y: int (N,), labels for a conditional model.
-            batch_size: int; default 32.
-            **kwargs: Passed to `keras.Model.evaluate`.
-
-        Returns:
-            The metrics, a list in the order of `metrics_names`, or a dict with
-            `return_dict=True`.
-        """
-        if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
-            self.steps_per_execution = self._stock_steps
-            data = x if y is None else (x, y)
-            x, kwargs["steps"] = self._evaluation_data(
-                data, batch_size or 32, kwargs.get("steps"), choose=True
-            )
-        with self.noise_of(EVALUATION_SEED):
-            return super().evaluate(x, **kwargs)
-
-    @contextlib.contextmanager
-    def noise_of(self, seed: int):
-        """Lets the layers draw the noise of `seed`, and then go on where they were."""
-        states = [v for v in self.variables if v.name == "seed_generator_state"]
-        before = [state.numpy() for state in states]
-        for index, state in enumerate(states):
-            state.assign([seed, index])
-        try:
-            yield
-        finally:
-            for state, value in zip(states, before, strict=True):
-                state.assign(value)
-
-    def _arrays(self, x, y):
+    def arrays(self, x, y):
         """Checked images (N, H, W, C) and labels (N,), zeros where there are none."""
         images = np.asarray(x)
         if not len(images) or images[0].size != np.prod(self.image_shape):
@@ -509,47 +313,9 @@ class VAE(keras.Model):
             labels = np.asarray(y).reshape(-1).astype(np.int64)
         return images.reshape(-1, *self.image_shape), labels
 
-    def _evaluation_data(self, data, batch_size, steps, choose=False):
-        """Batches to evaluate and their number, in slices of as many as in training."""
-        self._fused_test = False
-        x, *y = data if isinstance(data, list | tuple) else (data,)
-        if _is_array(x):
-            images, labels = self._arrays(x, *y[:1] or [None])
-            if self.binarization == "dynamic":
-                images = binarize(images)
-            dataset = pipeline.evaluation_batches(images, labels, batch_size)
-        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
-            dataset = pipeline.of_one_shape(x)
-        else:
-            return data, steps
-        number = steps or int(dataset.cardinality())
-        if number < 0:
-            return dataset, steps
-        if choose:
-            self._choose_steps(dataset.element_spec, number)
-        if self.steps_per_execution == 1 or steps:
-            return dataset, steps
-        self._fused_test = True
-        slices = pipeline.in_slices(dataset, self.steps_per_execution)
-        return slices.prefetch(2).repeat(), number
-
-    def make_train_function(self, force=False):
-        if not self._fused:
-            super().make_train_function(force or _is_fused(self.train_function))
-        elif force or not _is_fused(self.train_function):
-            self.train_function = FusedFunction(self, self.train_step)
-
-    def make_test_function(self, force=False):
-        if not self._fused_test:
-            super().make_test_function(force or _is_fused(self.test_function))
-        elif force or not _is_fused(self.test_function):
-            self.test_function = FusedFunction(self, self.test_step)
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds spent so far on compiling the fused training steps."""
-        function = self.train_function
-        return function.compile_seconds if _is_fused(function) else 0.0
+    def evaluation_images(self, images):
+        """What evaluation sees of images: binarised once and for all, if at all."""
+        return binarize(images) if self.binarization == "dynamic" else images
 
     # === What a trained model is for ===
 
@@ -563,7 +329,7 @@ class VAE(keras.Model):
         Returns:
             float32 (N, latent_dim).
         """
-        x, label = self._arrays(x, label)
+        x, label = self.arrays(x, label)
         return self._batched(self._encode_batch, x, label)
 
     def decode(self, z, label=None) -> np.ndarray:
@@ -676,143 +442,6 @@ class VAE(keras.Model):
         return cls(**keras.saving.deserialize_keras_object(config))
 
 
-def build_vae(
-    config: TrainConfig,
-    image_shape: tuple[int, int, int],
-    num_classes: int | None = None,
-    *,
-    num_images: int,
-    data_mean: np.ndarray | None = None,
-) -> VAE:
-    """The model that a config describes, with fresh weights, not compiled.
-
-    Args:
-        config: The options of the run.
-        image_shape: (H, W, C) of the data.
-        num_classes: int, the labels of the data; used where `config.conditional`.
-        num_images: int, of the training data.
-        data_mean: float (H, W, C) in [0, 1], the mean training image; used where
-            `config.output_bias`.
-
-    Returns:
-        `VAE`; the same arguments give the same weights.
-
-    Raises:
-        UsageError: If an option does not go with the others.
-    """
-    if not config.conditional:
-        num_classes = None
-    elif num_classes is None:
-        raise UsageError("A conditional model needs labels; the data set has none.")
-    posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
-    likelihood = LIKELIHOODS[config.likelihood]()
-    output_bias = None
-    if config.output_bias and data_mean is not None:
-        output_bias = likelihood.output_bias(data_mean)
-    with _precision(config.precision):
-        encoder, decoder = NETWORKS[config.network](
-            image_shape,
-            config.latent_dim,
-            posterior_params=posterior.num_params,
-            likelihood_params=likelihood.num_params,
-            hidden=config.hidden,
-            activation=config.activation,
-            num_classes=num_classes,
-            output_bias=output_bias,
-            seed=config.seed,
-        )
-    return VAE(
-        encoder,
-        decoder,
-        posterior=posterior,
-        prior=config.prior,
-        likelihood=likelihood,
-        objective=_objective(config, num_images),
-        num_samples=config.num_samples,
-        num_classes=num_classes,
-        binarization=config.binarization,
-        seed=config.seed,
-        name="vae",
-    )
-
-
-@contextlib.contextmanager
-def _precision(name):
-    """Layers made here multiply in `name`; their weights are float32 all the same."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _objective(config, num_images):
-    """The objective with those options that were given."""
-    steps = math.ceil(num_images / config.batch_size)
-    given = {
-        "beta": config.beta,
-        "warmup_steps": round(config.kl_warmup * steps) or None,
-        "free_bits": config.free_bits or None,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    objective = OBJECTIVES[config.objective]
-    known = inspect.signature(objective).parameters
-    for name in given:
-        if name not in known:
-            raise UsageError(
-                f"The objective {config.objective} has no {name}; leave that option "
-                "out, or choose the objective elbo."
-            )
-    if "num_images" in known:
-        given["num_images"] = num_images
-    return objective(**given)
-
-
-def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
-    """The trained model of a run folder.
-
-    The model is built from `config.json`, and only arrays are read from `model.keras`:
-    no code in the file is run.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        The model with its trained weights, in float32, and the config of the run.
-
-    Raises:
-        ModelError: If the folder holds no complete run.
-
-    Example:
-        >>> vae, config = load_run("saved_models/vae")
-    """
-    run = Path(run)
-    for name in ("config.json", "model.keras"):
-        if not (run / name).is_file():
-            raise ModelError(
-                f"{run} is not a finished run: it has no {name}. Train one with "
-                "python -m keras_vae.train."
-            )
-    text = (run / "config.json").read_text(encoding="utf-8")
-    config = TrainConfig.from_json(text)
-    data = json.loads(text)["data"]
-    vae = build_vae(
-        dataclasses.replace(config, precision="float32"),
-        tuple(data["image_shape"]),
-        data["num_classes"],
-        num_images=data["num_images"],
-    )
-    try:
-        vae.load_weights(run / "model.keras")
-    except (ValueError, OSError, KeyError) as error:
-        raise ModelError(
-            f"{run / 'model.keras'} does not hold the weights that config.json "
-            f"describes: {error}."
-        ) from error
-    return vae, config
-
-
 def _part(value, table, kind, **kwargs):
     """A component: made by name, read from a config dict, or taken as it is."""
     if isinstance(value, str):
@@ -855,16 +484,3 @@ def _weighted_mean(values, weight):
         return ops.mean(values)
     weight = ops.cast(weight, values.dtype)
     return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
-
-
-def _has_convolutions(model):
-    kernels = [weight for weight in model.weights if weight.name == "kernel"]
-    return any(len(kernel.shape) > 2 for kernel in kernels)
-
-
-def _is_array(x):
-    return isinstance(x, np.ndarray | tf.Tensor)
-
-
-def _is_fused(function):
-    return isinstance(function, FusedFunction)

@@ -47,7 +47,7 @@ def train(config: TrainConfig) -> None:
     import keras
 
     from keras_vae import callbacks
-    from keras_vae.model import build_vae, load_run
+    from keras_vae.runs import build_vae, load_run
 
     vae = build_vae(
         config,

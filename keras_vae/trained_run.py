@@ -9,10 +9,10 @@ from keras import ops
 
 from keras_vae import portable_normal
 from keras_vae.data import sources
-from keras_vae.data.binarization import binarize
 from keras_vae.divergences import closed_form_kl
 from keras_vae.errors import DataError, UsageError
-from keras_vae.model import ROWS, load_run
+from keras_vae.model import ROWS
+from keras_vae.runs import load_run
 
 
 class TrainedRun:
@@ -61,8 +61,7 @@ class TrainedRun:
     @cached_property
     def images(self) -> np.ndarray:
         """The test images as the model sees them, uint8 (N, H, W, C)."""
-        images = self.source.test.images
-        return binarize(images) if self.vae.binarization == "dynamic" else images
+        return self.vae.evaluation_images(self.source.test.images)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -73,7 +72,7 @@ class TrainedRun:
     def relevance(self) -> tuple[np.ndarray, str]:
         """What each latent carries, float (D,), and the name of that measure."""
         vae = self.vae
-        images, labels = vae._arrays(self.images, self.source.test.labels)
+        images, labels = vae.arrays(self.images, self.source.test.labels)
         kl = closed_form_kl(vae.posterior, vae.prior)
         parts = []
         for start in range(0, len(images) if kl else 0, ROWS):

@@ -12,7 +12,7 @@ from keras_vae import latent, views
 from keras_vae.config import TrainConfig
 from keras_vae.errors import DataError, UsageError
 from keras_vae.explore import Attribute, Interpolate, Manifold, Traverse, main
-from keras_vae.model import build_vae
+from keras_vae.runs import build_vae
 from keras_vae.train import main as train
 from keras_vae.trained_run import TrainedRun
 

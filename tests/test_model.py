@@ -9,8 +9,9 @@ from scipy.stats import norm
 from keras_vae.config import TrainConfig
 from keras_vae.data.binarization import binarize
 from keras_vae.errors import DataError, UsageError
-from keras_vae.model import VAE, build_vae
+from keras_vae.model import VAE
 from keras_vae.networks import mlp
+from keras_vae.runs import build_vae
 from keras_vae.sampling import Sampling
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_vae import train as train_module
-from keras_vae.model import load_run
+from keras_vae.runs import load_run
 from keras_vae.train import main
 
 

@@ -49,7 +49,7 @@ def ours(images, batch_size, done):
     import keras
 
     from keras_vae.config import TrainConfig
-    from keras_vae.model import build_vae
+    from keras_vae.runs import build_vae
 
     vae = build_vae(TrainConfig(), images.shape[1:], num_images=len(images))
     vae.compile(keras.optimizers.Adam(peers.LEARNING_RATE))

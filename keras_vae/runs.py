@@ -1,0 +1,161 @@
+"""From the options of a run to its model; from a run folder to its trained model."""
+
+import contextlib
+import dataclasses
+import inspect
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae.config import TrainConfig
+from keras_vae.errors import ModelError, UsageError
+from keras_vae.likelihoods import LIKELIHOODS
+from keras_vae.model import VAE
+from keras_vae.networks import NETWORKS
+from keras_vae.objectives import OBJECTIVES
+from keras_vae.posteriors import POSTERIORS
+
+
+def build_vae(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int | None = None,
+    *,
+    num_images: int,
+    data_mean: np.ndarray | None = None,
+) -> VAE:
+    """The model that a config describes, with fresh weights, not compiled.
+
+    Args:
+        config: The options of the run.
+        image_shape: (H, W, C) of the data.
+        num_classes: int, the labels of the data; used where `config.conditional`.
+        num_images: int, of the training data.
+        data_mean: float (H, W, C) in [0, 1], the mean training image; used where
+            `config.output_bias`.
+
+    Returns:
+        `VAE`; the same arguments give the same weights.
+
+    Raises:
+        UsageError: If an option does not go with the others.
+    """
+    if not config.conditional:
+        num_classes = None
+    elif num_classes is None:
+        raise UsageError("A conditional model needs labels; the data set has none.")
+    posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
+    likelihood = LIKELIHOODS[config.likelihood]()
+    output_bias = None
+    if config.output_bias and data_mean is not None:
+        output_bias = likelihood.output_bias(data_mean)
+    with _precision(config.precision):
+        encoder, decoder = NETWORKS[config.network](
+            image_shape,
+            config.latent_dim,
+            posterior_params=posterior.num_params,
+            likelihood_params=likelihood.num_params,
+            hidden=config.hidden,
+            activation=config.activation,
+            num_classes=num_classes,
+            output_bias=output_bias,
+            seed=config.seed,
+        )
+    return VAE(
+        encoder,
+        decoder,
+        posterior=posterior,
+        prior=config.prior,
+        likelihood=likelihood,
+        objective=_objective(config, num_images),
+        num_samples=config.num_samples,
+        num_classes=num_classes,
+        binarization=config.binarization,
+        seed=config.seed,
+        name="vae",
+    )
+
+
+@contextlib.contextmanager
+def _precision(name):
+    """Layers made here multiply in `name`; their weights are float32 all the same."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _objective(config, num_images):
+    """The objective with those options that were given."""
+    steps = math.ceil(num_images / config.batch_size)
+    given = {
+        "beta": config.beta,
+        "warmup_steps": round(config.kl_warmup * steps) or None,
+        "free_bits": config.free_bits or None,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    objective = OBJECTIVES[config.objective]
+    known = inspect.signature(objective).parameters
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"The objective {config.objective} has no {name}; leave that option "
+                "out, or choose the objective elbo."
+            )
+    if "num_images" in known:
+        given["num_images"] = num_images
+    return objective(**given)
+
+
+def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
+    """The trained model of a run folder.
+
+    The model is built from `config.json`, and only arrays are read from `model.keras`:
+    no code in the file is run.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The model with its trained weights, in float32, and the config of the run.
+
+    Raises:
+        ModelError: If the folder holds no complete run.
+
+    Example:
+        >>> vae, config = load_run("saved_models/vae")
+    """
+    run = Path(run)
+    for name in ("config.json", "model.keras"):
+        if not (run / name).is_file():
+            raise ModelError(
+                f"{run} is not a finished run: it has no {name}. Train one with "
+                "python -m keras_vae.train."
+            )
+    text = (run / "config.json").read_text(encoding="utf-8")
+    config = TrainConfig.from_json(text)
+    data = json.loads(text).get("data", {})
+    if missing := {"image_shape", "num_classes", "num_images"} - set(data):
+        raise ModelError(
+            f"{run / 'config.json'} does not say {', '.join(sorted(missing))}: the run "
+            "is of another version. Train it again."
+        )
+    vae = build_vae(
+        dataclasses.replace(config, precision="float32"),
+        tuple(data["image_shape"]),
+        data["num_classes"],
+        num_images=data["num_images"],
+    )
+    try:
+        vae.load_weights(run / "model.keras")
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelError(
+            f"{run / 'model.keras'} does not hold the weights that config.json "
+            f"describes: {error}."
+        ) from error
+    return vae, config
