@@ -9,7 +9,7 @@ import tyro
 
 from export import FORMATS, export_decoder
 from export.bundle import training_facts
-from keras_vae.cli import command
+from keras_vae.cli import command, start_tensorflow
 from keras_vae.errors import ModelError, unknown
 
 
@@ -72,6 +72,7 @@ def run_export(config: ExportConfig) -> None:
             f"{config.run} holds no trained model (config.json is missing); give the "
             "folder that keras_vae.train wrote."
         )
+    start_tensorflow()
     from keras_vae.runs import load_run
 
     vae, _ = load_run(config.run)
@@ -110,6 +111,7 @@ def run_matrix(config: MatrixConfig) -> None:
     Args:
         config: there are no options.
     """
+    start_tensorflow()
     from export.matrix import parity_matrix, table
 
     print(table(parity_matrix()))

@@ -17,7 +17,7 @@ from export.parity import max_error
 from export.runtimes import RUNTIMES, load_runtime
 from keras_vae.errors import ModelError
 
-PROGRAMS = ("saved_model", "keras", "c")  # formats that can hold code
+PROGRAMS = ("saved_model", "keras", "c", "web")  # formats that can hold code
 MAX_MANIFEST, MAX_GOLDEN = 2**24, 2**28  # bytes
 
 

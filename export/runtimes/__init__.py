@@ -36,4 +36,5 @@ RUNTIMES = {
     "keras": ("python_keras", "decoder.keras", None),
     "c": ("c_gcc", "c", "c"),
     "node": ("node_onnxruntime", "decoder.onnx", "generator.onnx"),
+    "chromium": ("web_chromium", "web", "web"),
 }
