@@ -56,6 +56,7 @@ class FusedModel(keras.Model):
             **kwargs: Passed to `keras.Model.compile`.
         """
         self._steps_per_execution = steps_per_execution
+        self._jit_compile_choice = jit_compile
         self._stock_steps = 1 if steps_per_execution == "auto" else steps_per_execution
         if jit_compile == "auto" and not tf.distribute.has_strategy():
             jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
@@ -73,6 +74,7 @@ class FusedModel(keras.Model):
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "steps_per_execution": self._steps_per_execution,
+            "jit_compile": self._jit_compile_choice,
         }
 
     def compile_from_config(self, config):
@@ -120,13 +122,13 @@ class FusedModel(keras.Model):
                 )
         elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
             x, steps = self._sliced(x, steps)
-        if not _is_array(x):  # has its own batches and order
-            batch_size, kwargs["shuffle"] = None, False
         if validation_data is not None:
-            size = kwargs.get("validation_batch_size") or batch_size or 32
+            size = kwargs.get("validation_batch_size") or batch_size
             validation_data, kwargs["validation_steps"] = self._evaluation_data(
                 validation_data, size, kwargs.get("validation_steps")
             )
+        if not _is_array(x):  # has its own batches and order
+            batch_size, kwargs["shuffle"] = None, False
         return super().fit(
             x,
             y,

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from keras_vae.data import pipeline
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
@@ -115,3 +116,17 @@ def test_a_network_that_xla_cannot_compile_trains_all_the_same():
         vae.fit(images(30), batch_size=8, epochs=2, verbose=0)
     assert len([w for w in warned if "XLA" in str(w.message)]) == 1
     assert vae.optimizer.iterations.numpy() == 8
+
+
+def test_validation_takes_the_batch_size_of_training(monkeypatch):
+    sizes = []
+    batches = pipeline.evaluation_batches
+
+    def spy(images, labels, batch_size):
+        sizes.append(batch_size)
+        return batches(images, labels, batch_size)
+
+    monkeypatch.setattr(pipeline, "evaluation_batches", spy)
+    trained(4, epochs=1, validation_data=images(20))
+    trained(4, epochs=1, validation_data=images(20), validation_batch_size=5)
+    assert sizes == [8, 5]
