@@ -307,11 +307,24 @@ class VAE(FusedModel):
                     f"from {low} to {high}. Scale the images, or pass uint8."
                 )
             images = images.astype("float32" if highest == 1 else "uint8")
-        if self.num_classes is None or y is None:
-            labels = np.zeros(len(images), np.int64)
-        else:
-            labels = np.asarray(y).reshape(-1).astype(np.int64)
-        return images.reshape(-1, *self.image_shape), labels
+        return images.reshape(-1, *self.image_shape), self._labels(y, len(images))
+
+    def _labels(self, y, number):
+        """Checked labels int64 (N,), zeros where the model has no use for them."""
+        if self.num_classes is None:
+            return np.zeros(number, np.int64)
+        if y is None:
+            raise UsageError(
+                "A conditional VAE needs a label for each image; got none."
+            )
+        labels = np.asarray(y).reshape(-1).astype(np.int64)
+        if len(labels) != number or not np.isin(labels, range(self.num_classes)).all():
+            raise DataError(
+                f"Expected {number} labels from 0 to {self.num_classes - 1}; got "
+                f"{len(labels)}, from {min(labels, default=None)} to "
+                f"{max(labels, default=None)}."
+            )
+        return labels
 
     def evaluation_images(self, images):
         """What evaluation sees of images: binarised once and for all, if at all."""
@@ -345,8 +358,7 @@ class VAE(FusedModel):
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise UsageError(f"z must be (N, {self.latent_dim}); got {z.shape}.")
-        if label is None and self.num_classes is None:
-            label = np.zeros(len(z), np.int64)
+        label = self._labels(label, len(z))
         return self._batched(self._decode_batch, z, label)
 
     def reconstruct(self, x, label=None) -> np.ndarray:
@@ -384,7 +396,7 @@ class VAE(FusedModel):
         num_images = whole_number("num_images", num_images)
         if label is None:
             label = np.arange(num_images) % (self.num_classes or 1)
-        label = np.broadcast_to(label, num_images).astype(np.int64)
+        label = np.broadcast_to(label, num_images)
         self.refresh_prior()
         z = [
             self.prior.from_noise(

@@ -41,8 +41,6 @@ def train(config: TrainConfig) -> None:
     )
     print(source.provenance, flush=True)
     _check_data(config, source)
-    run = _create_run_folder(config, source)
-
     start_tensorflow()
     import keras
 
@@ -60,6 +58,8 @@ def train(config: TrainConfig) -> None:
         keras.optimizers.Adam(config.learning_rate),
         steps_per_execution=config.fused_steps or "auto",
     )
+    # only now: options that do not go together were refused above
+    run = _create_run_folder(config, source)
     write_text(run / "environment.json", _environment())
     validation = source.validation
     shown = validation or source.test

@@ -325,3 +325,16 @@ def test_binarize_is_a_pure_function_of_its_seed():
     # the mean of 1,500 draws, 5 sigma
     error = abs(binarize(x).mean() - x.mean()) / 255
     assert error < 5 * np.sqrt(0.25 / x.size)
+
+
+def test_a_conditional_model_insists_on_its_labels():
+    vae, x = small_vae(num_classes=3), images(4)
+    for call in (vae.fit, vae.evaluate, vae.encode, vae.reconstruct):
+        with pytest.raises(UsageError, match="needs a label for each image"):
+            call(x)
+    with pytest.raises(UsageError, match="needs a label for each image"):
+        vae.decode(np.zeros((4, 3)))
+    with pytest.raises(DataError, match="Expected 4 labels from 0 to 2; got 3"):
+        vae.fit(x, [0, 1, 2], verbose=0)
+    with pytest.raises(DataError, match="from 0 to 3"):
+        vae.encode(x, [0, 1, 2, 3])

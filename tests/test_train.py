@@ -137,6 +137,13 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ("--dataset {data} --epochs many", 2, "--epochs"),
         ("--dataset {data} --learning-rate -1", 2, "learning_rate must be"),
         ("--dataset {data} --likelihood beta", 2, "Unknown likelihood 'beta'"),
+        ("--dataset {data} --objective iwae --free-bits 1", 2, "iwae has no free_bits"),
+        ("--dataset {data} --network conv --hidden 4 4 4 4", 2, "divisible"),
+        (
+            "--dataset {data} --binarization fixed --dataset digits",
+            3,
+            "black and white",
+        ),
         ("--dataset {data} --no-such-flag", 2, "--no-such-flag"),
         ("--dataset {tmp}/pickled.npz", 3, "pickle"),
         ("--dataset {tmp}/bright.npy", 3, "255"),
