@@ -53,6 +53,7 @@ AXES = {
     "likelihood": "keras_vae.likelihoods.LIKELIHOODS",
     "objective": "keras_vae.objectives.OBJECTIVES",
     "activation": "keras_vae.networks.ACTIVATIONS",
+    "optimizer": "keras_vae.optimizers.OPTIMIZERS",
     "binarization": "keras_vae.data.binarization.BINARIZATIONS",
 }
 
@@ -76,8 +77,12 @@ class TrainConfig:
     """Passes over the training images."""
     batch_size: int = 128
     """Images in an optimiser step."""
+    optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
+    """How the weights follow the gradient; muon wants larger batches and steps."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """The optimiser's step size."""
+    cosine_decay: bool = False
+    """Let the step size fall to 0 along half a cosine over the run."""
     validation_images: int | None = None
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     network: Annotated[str, one_of(AXES["network"])] = "mlp"
@@ -95,16 +100,28 @@ class TrainConfig:
     """Width of z."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
+    num_flows: int | None = None
+    """Steps of the iaf posterior; None is 2."""
     prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
     """p(z)."""
+    num_components: int | None = None
+    """Components of the prior; None is 64 of a mixture, 500 of a vampprior."""
     likelihood: Annotated[str, one_of(AXES["likelihood"])] = "bernoulli"
     """p(x|z)."""
+    sigma: float | None = None
+    """The gaussian likelihood's standard deviation, or where it starts; None is 0.1."""
+    scale: Literal["fixed", "learned", "predicted"] | None = None
+    """Whether sigma is kept, learned, or predicted for each pixel; None is learned."""
+    num_mixtures: int | None = None
+    """Logistics of a discretised_logistic_mixture for each pixel; None is 5."""
     objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
     """What is maximised."""
     beta: float | None = None
     """Weight of the KL term; None is the objective's own (1, or 6 for beta_tcvae)."""
     kl_warmup: float = 0.0
     """Epochs over which the KL term's weight rises from 0."""
+    warmup_cycles: int | None = None
+    """How often it rises, each time followed by as many epochs at 1; None is once."""
     free_bits: float = 0.0
     """Nats of each latent's KL divergence that cost nothing."""
     num_samples: int = 1

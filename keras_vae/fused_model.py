@@ -48,11 +48,12 @@ class FusedModel(keras.Model):
         Args:
             optimizer: A name or a `keras.optimizers.Optimizer`.
             steps_per_execution: int, the training steps in one compiled call;
-                `"auto"` chooses about 0.2 seconds' worth; 1 is the stock Keras loop.
+                `"auto"` chooses a third of a second's worth at most; 1 is the stock
+                Keras loop.
                 It changes the speed, not the result.
             jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
-                convolutions on a CPU, where XLA is slow. It changes the noise that a
-                seed gives.
+                convolutions on a CPU, where XLA is slow. It too changes the speed, not
+                the result.
             **kwargs: Passed to `keras.Model.compile`.
         """
         self._steps_per_execution = steps_per_execution

@@ -18,7 +18,8 @@ import warnings
 import tensorflow as tf
 from keras import tree
 
-AIM_SECONDS = 0.2  # of one call, so that the progress bar moves several times a second
+# of one call at most, so that the progress bar moves several times a second
+AIM_SECONDS = 1 / 3
 MAX_BYTES = 64 * 2**20  # of a slice
 
 
@@ -89,9 +90,10 @@ class FusedFunction:
 
 
 def automatic_steps(model, element_spec, steps: int | None) -> int:
-    """How many steps of `model` make one call of about 0.2 seconds.
+    """How many steps of `model` make one call of a third of a second at most.
 
-    Times the forward pass of one batch, and takes a step for three of them.
+    Times the forward pass of one batch, and takes a step for three of them. That is an
+    upper estimate: XLA compiles the step, but not this pass.
 
     Args:
         model: a `VAE`.

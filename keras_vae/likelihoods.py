@@ -26,8 +26,11 @@ from keras_vae.discretised_logistic_mixture import DiscretisedLogisticMixture
 from keras_vae.errors import number, unknown
 from keras_vae.sampling import bound_log_var
 
-PIXELS = (-3, -2, -1)  # the axes H, W, C
 LOG_2PI = math.log(2.0 * math.pi)
+LOG1P = (  # of the polynomial in `_log1p`, from x^0 on
+    *(0.999999966, -0.49999445, 0.333181217, -0.24835399, 0.190768807),
+    *(-0.136022476, 0.0775160866, -0.0290740646, 0.00512610212),
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -68,9 +71,9 @@ class Bernoulli(keras.layers.Layer):
         # `where` rather than `abs`, whose gradient at a logit of exactly 0, where an
         # untrained decoder may start, is 0: then the sum's would not be x - 0.5
         positive = params >= 0
-        softplus = ops.log1p(ops.exp(ops.where(positive, -params, params)))
+        softplus = _log1p(ops.exp(ops.where(positive, -params, params)))
         slope = ops.where(positive, x - 1.0, x)
-        return ops.sum(slope * params - softplus, axis=PIXELS)
+        return _sum_pixels(slope * params - softplus)
 
     def mean(self, params):
         """The mean image, float (..., H, W, C) in [0, 1]."""
@@ -127,7 +130,7 @@ class ContinuousBernoulli(keras.layers.Layer):
         square = ops.square(params) / 4.0
         series = square * (1 / 6 - square * (1 / 180 - square / 2835))
         series = (x - 0.5) * params - series
-        return ops.sum(ops.where(small, series, large), axis=PIXELS)
+        return _sum_pixels(ops.where(small, series, large))
 
     def mean(self, params):
         """The mean image 1 / (1 - exp(-l)) - 1 / l, float (..., H, W, C) in [0, 1]."""
@@ -217,7 +220,7 @@ class Gaussian(keras.layers.Layer):
         """
         mean, log_var = self.split(params)
         square = ops.square(x - mean) * ops.exp(-log_var)
-        return -0.5 * ops.sum(LOG_2PI + log_var + square, axis=PIXELS)
+        return -0.5 * _sum_pixels(LOG_2PI + log_var + square)
 
     def mean(self, params):
         """The mean image, clipped to [0, 1], float (..., H, W, C)."""
@@ -264,6 +267,33 @@ def _near_zero(logits):
     magnitude = ops.abs(logits)
     small = magnitude < 0.5
     return small, ops.where(small, 1.0, magnitude)
+
+
+def _sum_pixels(values):
+    """The sum over H, W and C of values (..., H, W, C), (...).
+
+    As a product with ones, which XLA computes together with the values: on a CPU in a
+    quarter of the time that they and their `sum` take.
+    """
+    return ops.einsum("...hwc,hwc->...", values, ops.ones(values.shape[-3:]))
+
+
+@ops.custom_gradient
+def _log1p(x):
+    """log(1 + x) for x in [0, 1], to float32 rounding.
+
+    x times the Chebyshev interpolant of log(1 + x) / x of degree 8, relative error
+    3.4e-8: half the time of `log1p`, which must be right for all x. It is a tenth of a
+    training step's time, once the matrix products are left out.
+    """
+    value = LOG1P[-1]
+    for coefficient in LOG1P[-2::-1]:
+        value = value * x + coefficient
+
+    def gradient(upstream):
+        return upstream / (1.0 + x)
+
+    return value * x, gradient
 
 
 LIKELIHOODS = {

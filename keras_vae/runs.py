@@ -16,7 +16,9 @@ from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.model import VAE
 from keras_vae.networks import NETWORKS
 from keras_vae.objectives import OBJECTIVES
+from keras_vae.optimizers import OPTIMIZERS
 from keras_vae.posteriors import POSTERIORS
+from keras_vae.priors import PRIORS
 
 
 def build_vae(
@@ -47,8 +49,13 @@ def build_vae(
         num_classes = None
     elif num_classes is None:
         raise UsageError("A conditional model needs labels; the data set has none.")
-    posterior = POSTERIORS[config.posterior](config.latent_dim, seed=config.seed)
-    likelihood = LIKELIHOODS[config.likelihood]()
+    given = _same(config, "num_flows")
+    latents = {"latent_dim": config.latent_dim, "seed": config.seed}
+    posterior = _component(config, "posterior", POSTERIORS, given, **latents)
+    given = _same(config, "num_components")
+    prior = _component(config, "prior", PRIORS, given, **latents)
+    given = _same(config, "sigma", "scale", "num_mixtures")
+    likelihood = _component(config, "likelihood", LIKELIHOODS, given)
     output_bias = None
     if config.output_bias and data_mean is not None:
         output_bias = likelihood.output_bias(data_mean)
@@ -68,7 +75,7 @@ def build_vae(
         encoder,
         decoder,
         posterior=posterior,
-        prior=config.prior,
+        prior=prior,
         likelihood=likelihood,
         objective=_objective(config, num_images),
         num_samples=config.num_samples,
@@ -90,26 +97,71 @@ def _precision(name):
         keras.config.set_dtype_policy(before)
 
 
-def _objective(config, num_images):
-    """The objective with those options that were given."""
-    steps = math.ceil(num_images / config.batch_size)
-    given = {
-        "beta": config.beta,
-        "warmup_steps": round(config.kl_warmup * steps) or None,
-        "free_bits": config.free_bits or None,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    objective = OBJECTIVES[config.objective]
-    known = inspect.signature(objective).parameters
-    for name in given:
-        if name not in known:
+def _component(config, axis, table, given, **always):
+    """A component by its name, with those options that were given.
+
+    Args:
+        config: The options of the run.
+        axis: Field of `config` that holds the name.
+        table: Where the name stands.
+        given: Option -> (the component's own name for it, value); None leaves it out.
+        **always: Arguments that take effect where the component has them.
+    """
+    name = getattr(config, axis)
+    component = table[name]
+    known = inspect.signature(component).parameters
+    arguments = {key: value for key, value in always.items() if key in known}
+    for option, (argument, value) in given.items():
+        if value is None:
+            continue
+        if argument not in known:
             raise UsageError(
-                f"The objective {config.objective} has no {name}; leave that option "
-                "out, or choose the objective elbo."
+                f"The {axis} {name} has no {option}; leave that option out, or choose "
+                f"the {axis} {_having(table, argument)}."
             )
-    if "num_images" in known:
-        given["num_images"] = num_images
-    return objective(**given)
+        arguments[argument] = value
+    return component(**arguments)
+
+
+def _having(table, argument):
+    """The names of those components that have an argument, to choose from."""
+    names = [
+        name
+        for name, component in table.items()
+        if argument in inspect.signature(component).parameters
+    ]
+    return " or ".join(names)
+
+
+def _same(config, *options):
+    """Options whose name is the component's own."""
+    return {option: (option, getattr(config, option)) for option in options}
+
+
+def _objective(config, num_images):
+    steps = math.ceil(num_images / config.batch_size)
+    given = _same(config, "beta", "warmup_cycles") | {
+        "kl_warmup": ("warmup_steps", round(config.kl_warmup * steps) or None),
+        "free_bits": ("free_bits", config.free_bits or None),
+    }
+    return _component(config, "objective", OBJECTIVES, given, num_images=num_images)
+
+
+def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Optimizer:
+    """The optimiser that a config describes.
+
+    Args:
+        config: The options of the run.
+        num_images: int, of the training data.
+
+    Returns:
+        A new optimiser.
+    """
+    rate = config.learning_rate
+    if config.cosine_decay:
+        steps = config.epochs * math.ceil(num_images / config.batch_size)
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    return OPTIMIZERS[config.optimizer](rate)
 
 
 def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:

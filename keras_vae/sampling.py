@@ -4,10 +4,14 @@
 their noise through it, so that its seed state is tracked and saved with the model.
 """
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # of Threefry-2x32
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 20.0
 
 
@@ -71,12 +75,47 @@ def reparameterize(mean, log_var, noise):
     return mean + ops.exp(0.5 * log_var) * noise
 
 
-def standard_normal(shape, seed_generator, dtype="float32"):
-    """Draws standard normal noise, as `keras.random.normal` but faster under XLA.
+def threefry(key, count):
+    """The counter-based generator Threefry-2x32 with 20 rounds.
 
-    The algorithm is named because XLA expands the default choice into a program that
-    repeats its work at every number: 2.3 ms instead of 0.3 ms for 128 x 20 of them on a
-    CPU, as long as the largest matrix product of a training step.
+    Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", section 3.2. Of
+    elementwise operations alone: XLA fuses it into whatever uses the numbers (a twelfth
+    of the time of `tf.random.stateless_uniform` on a CPU), and a seed gives the same
+    numbers with XLA and without, on any device.
+
+    Args:
+        key: The pair of uint32 scalars that chooses the stream.
+        count: The pair of uint32 (...), one point of the stream for each element.
+
+    Returns:
+        The pair of uint32 (...), uniform and independent.
+    """
+    keys = (*key, key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))
+    x, y = count[0] + keys[0], count[1] + keys[1]
+    for group in range(5):
+        for rotation in ROTATIONS[group % 2]:
+            x = x + y
+            left = tf.bitwise.left_shift(y, np.uint32(rotation))
+            y = (left | tf.bitwise.right_shift(y, np.uint32(32 - rotation))) ^ x
+        x = x + keys[(group + 1) % 3]
+        y = y + (keys[(group + 2) % 3] + np.uint32(group + 1))
+    return x, y
+
+
+def _uniform_pair(shape, seed_generator):
+    """Two independent tensors of float32 uniform numbers, multiples of 2**-24."""
+    key = tf.unstack(tf.cast(seed_generator.next(), tf.uint32))
+    count = tf.cast(tf.reshape(tf.range(tf.reduce_prod(shape)), shape), tf.uint32)
+    return [
+        tf.cast(tf.bitwise.right_shift(bits, np.uint32(8)), tf.float32) * 2.0**-24
+        for bits in threefry(key, (count, tf.zeros_like(count)))
+    ]
+
+
+def standard_normal(shape, seed_generator, dtype="float32"):
+    """Draws standard normal noise.
+
+    By the transform of Box & Muller (1958), sqrt(-2 log u) cos(2 pi v), of `threefry`.
 
     Args:
         shape: of the result.
@@ -86,14 +125,14 @@ def standard_normal(shape, seed_generator, dtype="float32"):
     Returns:
         float tensor.
     """
-    seed = tf.cast(seed_generator.next(), "int32")
-    return tf.random.stateless_normal(shape, seed, dtype=dtype, alg="philox")
+    u, v = _uniform_pair(shape, seed_generator)
+    radius = ops.sqrt(-2.0 * ops.log(1.0 - u))  # 1 - u lies in (0, 1]
+    return ops.cast(radius * ops.cos(2.0 * math.pi * v), dtype)
 
 
 def standard_uniform(shape, seed_generator):
     """Draws uniform noise in [0, 1), float32; see `standard_normal`."""
-    seed = tf.cast(seed_generator.next(), "int32")
-    return tf.random.stateless_uniform(shape, seed, alg="philox")
+    return _uniform_pair(shape, seed_generator)[0]
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

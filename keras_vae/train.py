@@ -42,10 +42,9 @@ def train(config: TrainConfig) -> None:
     print(source.provenance, flush=True)
     _check_data(config, source)
     start_tensorflow()
-    import keras
 
     from keras_vae import callbacks
-    from keras_vae.runs import build_vae, load_run
+    from keras_vae.runs import build_optimizer, build_vae, load_run
 
     vae = build_vae(
         config,
@@ -55,7 +54,7 @@ def train(config: TrainConfig) -> None:
         data_mean=source.train.images.mean(axis=0) / 255,
     )
     vae.compile(
-        keras.optimizers.Adam(config.learning_rate),
+        build_optimizer(config, len(source.train.images)),
         steps_per_execution=config.fused_steps or "auto",
     )
     # only now: options that do not go together were refused above

@@ -1,0 +1,133 @@
+"""`python -m tests.benchmarks.paper_tables`: log-likelihoods beside published ones.
+
+A row is a run of `keras_vae.train` and `keras_vae.evaluate` on dynamically binarised
+MNIST, all 60,000 training images; the architecture is the paper's, batch size,
+optimiser and schedule are ours. A row that is there already is not trained again, so
+that the table can be made row by row. To add a row: a line in `ROWS`.
+"""
+
+import csv
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_vae.cli import command
+from keras_vae.config import TrainConfig
+from keras_vae.errors import unknown
+from keras_vae.evaluate import EvaluateConfig, evaluate
+from keras_vae.train import train
+from tests.benchmarks.interleave import print_table
+
+
+@dataclasses.dataclass(frozen=True)
+class TablesConfig:
+    """Train and evaluate the models of published tables."""
+
+    images: str = "mnist"
+    """Full MNIST, as for keras_vae.train --dataset."""
+    rows: tuple[str, ...] = ()
+    """Which rows; by default all."""
+    seeds: tuple[int, ...] = (0,)
+    """A run of each row for each seed."""
+    num_samples: int = 5000
+    """Samples of z for each test image."""
+    folder: Path = Path("saved_models/paper_tables")
+    """Where the runs are kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A model, and what a paper reports of it."""
+
+    options: dict[str, Any]
+    """Of `TrainConfig`, beside those that all rows share."""
+    published: float | None = None
+    """Negative test log-likelihood, nats per image."""
+
+
+def tables(config: TablesConfig) -> None:
+    """Trains and evaluates what is missing, and prints the table."""
+    for name in config.rows:
+        if name not in ROWS:
+            raise unknown("row", name, ROWS)
+    table = [
+        ("row", "seed", "published nll", "nll", "elbo", "active", "epochs", "minutes")
+    ]
+    for name in config.rows or ROWS:
+        for seed in config.seeds:
+            run = config.folder / f"{name}-seed-{seed}"
+            if not _is_evaluated(run, config.num_samples):
+                _run(run, ROWS[name], seed, config)
+            table.append((name, str(seed), *_cells(run, ROWS[name])))
+    print_table(table)
+
+
+def _is_evaluated(run, num_samples):
+    path = run / "metrics.json"
+    return path.is_file() and num_samples == json.loads(path.read_text()).get(
+        "estimates", {}
+    ).get("importance", {}).get("num_samples")
+
+
+def _run(run, row, seed, config):
+    if not (run / "model.keras").is_file():
+        options = SHARED | row.options
+        train(
+            TrainConfig(
+                dataset=config.images,
+                output=run,
+                overwrite=True,
+                seed=seed,
+                **options,
+            )
+        )
+    evaluate(EvaluateConfig(run, num_samples=config.num_samples))
+
+
+def _cells(run, row):
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    with open(run / "history.csv", newline="", encoding="utf-8") as file:
+        epochs = list(csv.DictReader(file))
+    seconds = sum(float(epoch["seconds"]) for epoch in epochs)
+    return (
+        "-" if row.published is None else f"{row.published:.2f}",
+        f"{metrics['nll']:.2f} +- {metrics['nll_standard_error']:.2f}",
+        f"{metrics['elbo']:.2f}",
+        f"{metrics['active_units']} of {len(metrics['latent_variances'])}",
+        str(len(epochs)),
+        f"{seconds / 60:.0f}",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(
+        tables, TablesConfig, argv, prog="python -m tests.benchmarks.paper_tables"
+    )
+
+
+SHARED = {"binarization": "dynamic", "validation_images": 0, "export": ("none",)}
+
+# 784-200-200-50 of Burda et al. (2015), "Importance weighted autoencoders", Table 1
+BURDA = {
+    "hidden": (200, 200),
+    "activation": "tanh",
+    "latent_dim": 50,
+    "output_bias": True,
+    "optimizer": "muon",
+    "learning_rate": 5e-3,
+    "cosine_decay": True,
+    "batch_size": 500,
+}
+IWAE = {"objective": "iwae"}
+
+ROWS = {
+    "vae": Row(BURDA | {"epochs": 400}, 86.76),
+    "iwae_5": Row(BURDA | IWAE | {"num_samples": 5, "epochs": 400}, 85.54),
+    "iwae_50": Row(BURDA | IWAE | {"num_samples": 50, "epochs": 400}, 84.78),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
