@@ -25,7 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("keras", "tensorflow", "torch", "jax", "numpy", "onnxruntime")
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "torch",
+    "torchvision",
+    "jax",
+    "numpy",
+    "onnxruntime",
+)
 
 
 class ContenderError(Exception):

@@ -119,20 +119,20 @@ def _torch_vae(torch, pixels):
 
 
 def textbook_torch(images, batch_size, done):
-    """As pytorch/examples trains it: a DataLoader that converts image by image."""
+    """As pytorch/examples trains it: torchvision's MNIST, `ToTensor`, a DataLoader."""
     torch = bench_extra("torch")
+    torchvision = bench_extra("torchvision")
     functional = torch.nn.functional
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    class Images(torch.utils.data.Dataset):
-        """What torchvision's MNIST with ToTensor does to an array (H, W, C)."""
+    class Images(torchvision.datasets.MNIST):
+        """The data set of torchvision, but for the files, which it would download."""
 
-        def __len__(self):
-            return len(images)
-
-        def __getitem__(self, index):
-            image = torch.from_numpy(images[index].transpose(2, 0, 1)).contiguous()
-            return image.to(torch.get_default_dtype()).div(255)  # (C, H, W)
+        def __init__(self):
+            self.data = torch.from_numpy(images.squeeze(-1))
+            self.targets = torch.zeros(len(images), dtype=torch.int64)
+            self.transform = torchvision.transforms.ToTensor()
+            self.target_transform = None
 
     loader = torch.utils.data.DataLoader(Images(), batch_size, shuffle=True)
     pixels = images[0].size
@@ -141,7 +141,7 @@ def textbook_torch(images, batch_size, done):
     done()
     while True:
         train_loss = 0.0
-        for x in loader:
+        for x, _ in loader:
             x = x.to(device).view(-1, pixels)
             optimizer.zero_grad()
             logits, mean, log_var = model(x)

@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.training`: seconds an epoch, ours and everybody else's.
 
-Every contender trains the classic 784-400-20 VAE in float32 on the same images, in a
-process of its own, one epoch in turn. To add one: a function like those in `peers`, and
-a row in `CONTENDERS`.
+Every contender trains the classic 784-400-20 VAE, in float32 where it does not say
+otherwise, on the same images, in a process of its own, one epoch in turn. To add one: a
+function like those in `peers`, and a row in `CONTENDERS`.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class TrainingConfig:
     """A JSON file to write."""
 
 
-def ours(images, batch_size, done):
+def ours(images, batch_size, done, precision="float32"):
     """This package as it comes: `fit` on the uint8 array, with all its metrics."""
     start_tensorflow()
     import keras
@@ -51,7 +51,8 @@ def ours(images, batch_size, done):
     from keras_vae.config import TrainConfig
     from keras_vae.runs import build_vae
 
-    vae = build_vae(TrainConfig(), images.shape[1:], num_images=len(images))
+    config = TrainConfig(precision=precision)
+    vae = build_vae(config, images.shape[1:], num_images=len(images))
     vae.compile(keras.optimizers.Adam(peers.LEARNING_RATE))
     done()
     vae.fit(
@@ -65,6 +66,11 @@ def ours(images, batch_size, done):
             )
         ],
     )
+
+
+def ours_bfloat16(images, batch_size, done):
+    """This package with `--precision bfloat16`."""
+    ours(images, batch_size, done, precision="bfloat16")
 
 
 def benchmark(config: TrainingConfig) -> int:
@@ -206,6 +212,7 @@ def main(argv: list[str] | None = None) -> int:
 # name: function of (images, batch_size, done)
 CONTENDERS = {
     "ours": ours,
+    "ours_bfloat16": ours_bfloat16,
     "keras": peers.stock_keras,
     "torch": peers.textbook_torch,
     "torch_tuned": peers.tuned_torch,
