@@ -254,7 +254,8 @@ class VAE(FusedModel):
         """What the model is to explain: scaled images, binarised by the protocol."""
         x = self._scaled(x)
         if self.binarization == "dynamic":
-            x = ops.cast(standard_uniform(ops.shape(x), self.pixel_noise) < x, x.dtype)
+            noise = standard_uniform(ops.shape(x), self.pixel_noise, stream=2)
+            x = ops.cast(noise < x, x.dtype)
         return x
 
     # === Training ===

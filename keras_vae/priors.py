@@ -268,8 +268,8 @@ def _sample(prior, num_samples, seed):
     """Feeds `from_noise` with noise drawn from `seed`, an int or a SeedGenerator."""
     if not isinstance(seed, keras.random.SeedGenerator):
         seed = keras.random.SeedGenerator(seed)
-    normal = standard_normal((num_samples, prior.latent_dim), seed)
-    uniform = standard_uniform((num_samples,), seed)
+    normal = standard_normal((num_samples, prior.latent_dim), seed, stream=1)
+    uniform = standard_uniform((num_samples,), seed, stream=1)
     return prior.from_noise(normal, uniform)
 
 

@@ -102,17 +102,17 @@ def threefry(key, count):
     return x, y
 
 
-def _uniform_pair(shape, seed_generator):
+def _uniform_pair(shape, seed_generator, stream):
     """Two independent tensors of float32 uniform numbers, multiples of 2**-24."""
     key = tf.unstack(tf.cast(seed_generator.next(), tf.uint32))
     count = tf.cast(tf.reshape(tf.range(tf.reduce_prod(shape)), shape), tf.uint32)
     return [
         tf.cast(tf.bitwise.right_shift(bits, np.uint32(8)), tf.float32) * 2.0**-24
-        for bits in threefry(key, (count, tf.zeros_like(count)))
+        for bits in threefry(key, (count, tf.fill(tf.shape(count), np.uint32(stream))))
     ]
 
 
-def standard_normal(shape, seed_generator, dtype="float32"):
+def standard_normal(shape, seed_generator, dtype="float32", stream: int = 0):
     """Draws standard normal noise.
 
     By the transform of Box & Muller (1958), sqrt(-2 log u) cos(2 pi v), of `threefry`.
@@ -121,18 +121,20 @@ def standard_normal(shape, seed_generator, dtype="float32"):
         shape: of the result.
         seed_generator: `keras.random.SeedGenerator`; it moves on by one.
         dtype: of the result.
+        stream: of those that a seed has, independent of each other, so that the parts
+            of a model can share its seed: 0 for posteriors, 1 priors, 2 pixels.
 
     Returns:
         float tensor.
     """
-    u, v = _uniform_pair(shape, seed_generator)
+    u, v = _uniform_pair(shape, seed_generator, stream)
     radius = ops.sqrt(-2.0 * ops.log(1.0 - u))  # 1 - u lies in (0, 1]
     return ops.cast(radius * ops.cos(2.0 * math.pi * v), dtype)
 
 
-def standard_uniform(shape, seed_generator):
+def standard_uniform(shape, seed_generator, stream: int = 0):
     """Draws uniform noise in [0, 1), float32; see `standard_normal`."""
-    return _uniform_pair(shape, seed_generator)[0]
+    return _uniform_pair(shape, seed_generator, stream)[0]
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

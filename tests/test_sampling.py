@@ -45,6 +45,15 @@ def test_uniform_noise_is_uniform_and_independent():
         assert abs(correlation) < 4 / np.sqrt(one.size)
 
 
+def test_the_streams_of_a_seed_are_independent():
+    draws = [
+        standard_normal((100_000,), keras.random.SeedGenerator(4), stream=stream)
+        for stream in range(3)
+    ]
+    correlations = np.corrcoef(draws)[np.triu_indices(3, 1)]
+    assert (np.abs(correlations) < 4 / np.sqrt(100_000)).all()  # 4 standard errors
+
+
 def test_normal_noise_is_normal_far_into_the_tails():
     noise = standard_normal((1_000_000,), keras.random.SeedGenerator(4)).numpy()
     assert np.isfinite(noise).all()
