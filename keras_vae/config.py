@@ -153,6 +153,11 @@ class TrainConfig:
         for field in ("beta", "kl_warmup", "free_bits"):
             value = getattr(self, field)
             self._require(field, value is None or value >= 0, "a number >= 0")
+        self._require(
+            "warmup_cycles",
+            self.warmup_cycles is None or self.kl_warmup > 0,
+            "left out where kl_warmup is 0",
+        )
         for field in ("validation_images", "fused_steps"):
             value, least = getattr(self, field), int(field == "fused_steps")
             self._require(

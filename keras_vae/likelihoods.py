@@ -282,9 +282,9 @@ def _sum_pixels(values):
 def _log1p(x):
     """log(1 + x) for x in [0, 1], to float32 rounding.
 
-    x times the Chebyshev interpolant of log(1 + x) / x of degree 8, relative error
-    3.4e-8: half the time of `log1p`, which must be right for all x. It is a tenth of a
-    training step's time, once the matrix products are left out.
+    x times the Chebyshev interpolant of log(1 + x) / x of degree 8, whose relative
+    error is 3.4e-8. On a CPU it takes a quarter of the time of `log1p`, which must be
+    right for all x.
     """
     value = LOG1P[-1]
     for coefficient in LOG1P[-2::-1]:

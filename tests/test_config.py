@@ -53,6 +53,11 @@ def test_config_comes_back_from_json_with_no_default_left():
             assert getattr(again, field.name) != field.default, field.name
 
 
+def test_cycles_without_a_warmup_are_refused():
+    with pytest.raises(UsageError, match="warmup_cycles must be left out where"):
+        TrainConfig(warmup_cycles=2)
+
+
 def test_hidden_widths_suit_the_network():
     assert TrainConfig().hidden == (400,)
     assert TrainConfig(network="conv").hidden == (32, 64)
