@@ -115,7 +115,8 @@ def _uniform_pair(shape, seed_generator, stream):
 def standard_normal(shape, seed_generator, dtype="float32", stream: int = 0):
     """Draws standard normal noise.
 
-    By the transform of Box & Muller (1958), sqrt(-2 log u) cos(2 pi v), of `threefry`.
+    By the transform of Box & Muller (1958), of `threefry`: sqrt(-2 log u) cos(2 pi v),
+    and the same with the sine.
 
     Args:
         shape: of the result.
@@ -127,9 +128,13 @@ def standard_normal(shape, seed_generator, dtype="float32", stream: int = 0):
     Returns:
         float tensor.
     """
-    u, v = _uniform_pair(shape, seed_generator, stream)
-    radius = ops.sqrt(-2.0 * ops.log(1.0 - u))  # 1 - u lies in (0, 1]
-    return ops.cast(radius * ops.cos(2.0 * math.pi * v), dtype)
+    number = tf.reduce_prod(shape)
+    u, v = _uniform_pair([(number + 1) // 2], seed_generator, stream)
+    radius, angle = ops.sqrt(-2.0 * ops.log(1.0 - u)), 2.0 * math.pi * v  # 1 - u > 0
+    # XLA stores what is concatenated; else it would draw anew at each use, and a
+    # mixture prior uses every z as often as it has components
+    noise = tf.concat([radius * ops.cos(angle), radius * ops.sin(angle)], axis=0)
+    return ops.cast(tf.reshape(noise[:number], shape), dtype)
 
 
 def standard_uniform(shape, seed_generator, stream: int = 0):

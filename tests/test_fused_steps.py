@@ -48,10 +48,10 @@ def test_fused_steps_give_the_weights_of_the_stock_loop(steps, jit_compile):
 
 
 def test_xla_changes_the_speed_not_the_result():
-    compiled, _ = trained(7, jit_compile=True)
-    graph, _ = trained(7, jit_compile=False)
-    # 32 steps of Adam let the last bits of products and sums grow
-    assert_same(compiled, graph, rtol=1e-4)
+    # SGD: Adam's first steps have the gradient's sign, and turn its last bit into one
+    compiled, _ = trained(7, jit_compile=True, optimizer=keras.optimizers.SGD(1e-3))
+    graph, _ = trained(7, jit_compile=False, optimizer=keras.optimizers.SGD(1e-3))
+    assert_same(compiled, graph)
 
 
 def test_a_ragged_dataset_trains_as_in_the_stock_loop():
