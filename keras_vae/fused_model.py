@@ -49,8 +49,7 @@ class FusedModel(keras.Model):
             optimizer: A name or a `keras.optimizers.Optimizer`.
             steps_per_execution: int, the training steps in one compiled call;
                 `"auto"` chooses a third of a second's worth at most; 1 is the stock
-                Keras loop.
-                It changes the speed, not the result.
+                Keras loop. It changes the speed, not the result.
             jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
                 convolutions on a CPU, where XLA is slow. It too changes the speed, not
                 the result.

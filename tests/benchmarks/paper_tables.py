@@ -69,10 +69,14 @@ def tables(config: TablesConfig) -> None:
 
 
 def _is_evaluated(run, num_samples):
-    path = run / "metrics.json"
-    return path.is_file() and num_samples == json.loads(path.read_text()).get(
-        "estimates", {}
-    ).get("importance", {}).get("num_samples")
+    if not (run / "metrics.json").is_file():
+        return False
+    metrics = _metrics(run)
+    return (metrics["estimator"], metrics["num_samples"]) == ("importance", num_samples)
+
+
+def _metrics(run):
+    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
 def _run(run, row, seed, images, num_samples):
@@ -87,7 +91,7 @@ def _run(run, row, seed, images, num_samples):
 
 
 def _cells(run, row):
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics = _metrics(run)
     with open(run / "history.csv", newline="", encoding="utf-8") as file:
         epochs = list(csv.DictReader(file))
     seconds = sum(float(epoch["seconds"]) for epoch in epochs)
