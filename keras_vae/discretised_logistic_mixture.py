@@ -37,7 +37,8 @@ class DiscretisedLogisticMixture(keras.layers.Layer):
         >>> bits_per_dimension(-log_prob, (32, 32, 3))  # (8,)
     """
 
-    discrete = True
+    levels = 256
+    takes_logits = False
 
     def __init__(self, num_mixtures: int = 5, **kwargs):
         super().__init__(**kwargs)

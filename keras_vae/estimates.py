@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from keras_vae.data.binarization import pixel_levels
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.errors import unknown, whole_number
 from keras_vae.likelihoods import bits_per_dimension
@@ -242,9 +243,7 @@ def summary(vae, estimates: Estimates) -> dict:
         return {name: float(values.mean()), f"{name}_standard_error": float(error)}
 
     report = mean_and_error("nll", estimates.nll)
-    if vae.likelihood.discrete and not (
-        vae.binarization == "grey" and type(vae.likelihood).__name__ == "Bernoulli"
-    ):
+    if pixel_levels(vae.binarization) <= (vae.likelihood.levels or 0):
         bits = bits_per_dimension(estimates.nll, vae.image_shape)
         report |= mean_and_error("bits_per_dimension", bits)
     variances = estimates.mean.var(axis=0)

@@ -12,8 +12,8 @@ or models:
 
 `params` is float (..., H, W, C * K): K blocks of C channels. `x` is float (B, H, W, C)
 in [0, 1] and broadcasts against the leading axes of `params`, so that one batch serves
-S samples. `discrete` says whether exp(log_prob) is the probability of an image, as bits
-per dimension need, rather than a density on [0, 1].
+S samples. `levels` is the number of values of a pixel that the likelihood gives
+probabilities to; None where exp(log_prob) is a density on [0, 1].
 """
 
 import math
@@ -53,7 +53,8 @@ class Bernoulli(keras.layers.Layer):
     """
 
     num_params = 1
-    discrete = True
+    levels = 2
+    takes_logits = True
 
     def call(self, params):
         return self.mean(params)
@@ -108,7 +109,8 @@ class ContinuousBernoulli(keras.layers.Layer):
     """
 
     num_params = 1
-    discrete = False
+    levels = None
+    takes_logits = True
 
     def call(self, params):
         return self.mean(params)
@@ -180,7 +182,8 @@ class Gaussian(keras.layers.Layer):
         -720.45
     """
 
-    discrete = False
+    levels = None
+    takes_logits = False
 
     def __init__(self, sigma: float = 0.1, scale: str = "learned", **kwargs):
         super().__init__(**kwargs)
@@ -246,7 +249,8 @@ class Gaussian(keras.layers.Layer):
 def bits_per_dimension(nll, image_shape):
     """Converts nats per image to bits per pixel and channel.
 
-    Only for the probability of discrete pixels: see `discrete` of the likelihoods.
+    Only where exp(-nll) is the probability of an image: see `levels` of the likelihoods
+    and `keras_vae.data.binarization.pixel_levels`.
 
     Args:
         nll: float (...), negative log-likelihood in nats per image.

@@ -22,6 +22,7 @@ from keras import ops
 
 from keras_vae.aggregate_objectives import BetaTCVAE, InfoVAE
 from keras_vae.errors import UsageError, number, whole_number
+from keras_vae.posteriors import DiagonalGaussian
 from keras_vae.terms import Terms
 
 
@@ -176,7 +177,7 @@ def check_parts(objective, posterior, prior):
                 f"{type(posterior).__name__} does not have; use diagonal_gaussian."
             )
     if hasattr(prior, "pseudo_inputs"):
-        if type(posterior).__name__ != "DiagonalGaussian":
+        if type(posterior) is not DiagonalGaussian:
             raise UsageError(
                 f"The prior {type(prior).__name__} is a mixture of diagonal_gaussian "
                 f"posteriors; got {type(posterior).__name__}."

@@ -7,6 +7,7 @@ from keras_vae.divergences import (
     kl_between_gaussians,
     kl_per_dimension,
     kl_to_standard_normal,
+    register_kl,
 )
 from keras_vae.posteriors import IAF, DiagonalGaussian, FullGaussian
 from keras_vae.priors import StandardNormal
@@ -52,6 +53,28 @@ def test_closed_form_kl_is_none_for_an_unknown_pair():
         pass
 
     assert closed_form_kl(DiagonalGaussian(2), MyPrior(2)) is None
+
+
+def test_closed_form_kl_goes_by_type_not_by_name():
+    namesake = type("DiagonalGaussian", (IAF,), {})
+    other = type("StandardNormal", (StandardNormal,), {})
+    assert closed_form_kl(namesake(2), StandardNormal(2)) is None
+    assert closed_form_kl(DiagonalGaussian(2), other(2)) is None
+
+
+def test_register_kl_serves_types_of_ones_own():
+    class MyPosterior(DiagonalGaussian):
+        pass
+
+    @register_kl(MyPosterior, StandardNormal)
+    def _(posterior, prior, params):
+        return kl_per_dimension(*posterior.split(params)) + prior.latent_dim
+
+    kl = closed_form_kl(MyPosterior(3), StandardNormal(3))
+    np.testing.assert_array_equal(kl(np.zeros((2, 6), "f")), np.full((2, 3), 3.0))
+
+
+def test_closed_form_kl_is_none_for_a_flow():
     assert closed_form_kl(IAF(2), StandardNormal(2)) is None
 
 

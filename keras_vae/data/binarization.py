@@ -35,6 +35,11 @@ def binarize(images: np.ndarray, seed: int = EVALUATION_SEED) -> np.ndarray:
     return binary
 
 
+def pixel_levels(binarization: str) -> int:
+    """How many values a pixel can have that a model under this protocol sees."""
+    return 256 if binarization == "grey" else 2
+
+
 BINARIZATIONS = {
     "grey": "grey levels in [0, 1] as they are",
     "dynamic": "drawn anew from the grey levels at every use; evaluation images once",
