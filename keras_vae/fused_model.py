@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_vae.data import pipeline
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.fused_steps import FusedFunction, automatic_steps
+from keras_vae.strategy import check_one_device
 
 
 class FusedModel(keras.Model):
@@ -58,7 +59,7 @@ class FusedModel(keras.Model):
         self._steps_per_execution = steps_per_execution
         self._jit_compile_choice = jit_compile
         self._stock_steps = 1 if steps_per_execution == "auto" else steps_per_execution
-        if jit_compile == "auto" and not tf.distribute.has_strategy():
+        if jit_compile == "auto":
             jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
                 _has_convolutions(self)
             )
@@ -104,6 +105,8 @@ class FusedModel(keras.Model):
             DataError: If `x` holds no image, or pixels that are neither in [0, 255]
                 as integers nor in [0, 1] as floats.
         """
+        self._assert_compile_called("fit")
+        check_one_device(self)
         batch_size = batch_size or 32
         split = kwargs.pop("validation_split", 0.0)
         validation_data = kwargs.pop("validation_data", None)
@@ -120,7 +123,7 @@ class FusedModel(keras.Model):
                 x, y, steps = self._own_batches(
                     x, y, batch_size, steps, kwargs.get("initial_epoch", 0)
                 )
-        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
+        elif isinstance(x, tf.data.Dataset):
             x, steps = self._sliced(x, steps)
         if validation_data is not None:
             size = kwargs.get("validation_batch_size") or batch_size
@@ -163,7 +166,7 @@ class FusedModel(keras.Model):
     def _choose_steps(self, spec, steps, divides=False):
         """Decides whether to fuse steps, and how many."""
         number = self._steps_per_execution
-        if self.run_eagerly or tf.distribute.has_strategy():
+        if self.run_eagerly:
             number = 1
         elif number == "auto":
             number = automatic_steps(self, spec, steps)
@@ -201,6 +204,8 @@ class FusedModel(keras.Model):
             The metrics, a list in the order of `metrics_names`, or a dict with
             `return_dict=True`.
         """
+        self._assert_compile_called("evaluate")
+        check_one_device(self)
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
             self.steps_per_execution = self._stock_steps
             data = x if y is None else (x, y)
@@ -218,7 +223,7 @@ class FusedModel(keras.Model):
             images, labels = self.arrays(x, *y[:1] or [None])
             images = self.evaluation_images(images)
             dataset = pipeline.evaluation_batches(images, labels, batch_size)
-        elif isinstance(x, tf.data.Dataset) and not tf.distribute.has_strategy():
+        elif isinstance(x, tf.data.Dataset):
             dataset = pipeline.of_one_shape(x)
         else:
             return data, steps

@@ -5,6 +5,7 @@ what a user asks of a trained model, and how it is saved, built and loaded.
 """
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras_vae.divergences import closed_form_kl
 from keras_vae.errors import DataError, UsageError, unknown, whole_number
 from keras_vae.fused_model import FusedModel
 from keras_vae.likelihoods import LIKELIHOODS
+from keras_vae.networks import ends_in_sigmoid
 from keras_vae.objectives import OBJECTIVES, check_parts
 from keras_vae.posteriors import POSTERIORS
 from keras_vae.priors import PRIORS
@@ -108,6 +110,12 @@ class VAE(FusedModel):
         self.objective = _part(objective, OBJECTIVES, "objective")
         check_parts(self.objective, self.posterior, self.prior)
         self._check_shapes()
+        if self.likelihood.takes_logits and ends_in_sigmoid(decoder):
+            warnings.warn(
+                "The decoder ends in a sigmoid, but this likelihood takes logits and "
+                "applies its own: give the decoder's last layer no activation.",
+                stacklevel=2,
+            )
         if hasattr(self.prior, "pseudo_inputs") and not self.prior.built:
             self.prior.build(self.image_shape)
         self._trackers = [
@@ -242,7 +250,8 @@ class VAE(FusedModel):
         return self._mean(self.decoder(z, training=training))
 
     def _mean(self, output):
-        return self.likelihood(ops.cast(output, "float32"))
+        # `mean`, not a call of the layer, which would cast to a mixed policy's dtype
+        return self.likelihood.mean(ops.cast(output, "float32"))
 
     def _scaled(self, x):
         """Images as float32 (B, H, W, C) in [0, 1]; integers are taken as 0 to 255."""
@@ -267,22 +276,26 @@ class VAE(FusedModel):
     def train_step(self, data):
         """One optimiser step on one batch; returns the metrics so far."""
         x, label, weight = _unpack(data)
+        self._clear_losses()  # of an earlier trace
         with tf.GradientTape() as tape:
             terms = self.terms(self._observed(x), label, weight, training=True)
             losses = self.objective.loss(terms)  # (B,)
-            loss = _weighted_mean(losses, weight) + sum(self.losses)
+            added = sum(self.losses)  # regularisers, and what a layer's call adds
+            loss = _weighted_mean(losses, weight) + added
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_weights)
         self.optimizer.apply_gradients(
             zip(gradients, self.trainable_weights, strict=True)
         )
-        return self._update_metrics(terms, losses)
+        return self._update_metrics(terms, losses + added)
 
     def test_step(self, data):
         """The metrics of one batch, without training."""
         x, label, weight = _unpack(data)
+        self._clear_losses()
         terms = self.terms(self._observed(x), label, weight)
-        return self._update_metrics(terms, self.objective.loss(terms))
+        losses = self.objective.loss(terms)
+        return self._update_metrics(terms, losses + sum(self.losses))
 
     def _update_metrics(self, terms, losses):
         log_likelihood = ops.mean(terms.log_likelihood, axis=0)
@@ -384,19 +397,21 @@ class VAE(FusedModel):
         Args:
             num_images: int N >= 1.
             seed: int in [0, 2**24).
-            label: int or int (N,), for a conditional model; default: 0, 1, 2, ... again
-                and again.
+            label: int or int (N,), for a conditional model only; default: 0, 1, 2, ...
+                again and again.
 
         Returns:
             float32 (N, H, W, C) in [0, 1].
 
         Raises:
-            UsageError: If a number is out of range.
+            UsageError: If a number is out of range, or the model takes no label.
         """
         seed = portable_normal.check_seed(seed)
         num_images = whole_number("num_images", num_images)
         if label is None:
             label = np.arange(num_images) % (self.num_classes or 1)
+        elif self.num_classes is None:
+            raise UsageError("This model is not conditional; leave the label out.")
         label = np.broadcast_to(label, num_images)
         self.refresh_prior()
         z = [
@@ -435,6 +450,27 @@ class VAE(FusedModel):
         return np.concatenate(parts)
 
     # === Saving ===
+
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Writes the reconstruction x -> images; see `keras.Model.export`.
+
+        To generate images the decoder goes out alone: `export.export_decoder`.
+
+        Args:
+            filepath: Where to.
+            format: One of Keras's formats.
+            **kwargs: Passed to `keras.Model.export`.
+        """
+        if kwargs.get("input_signature") is None:
+            signature = [
+                keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype, name=name)
+                for tensor, name in zip(
+                    self.encoder.inputs, ("x", "label"), strict=False
+                )
+            ]
+            conditional = self.num_classes is not None
+            kwargs["input_signature"] = [signature] if conditional else signature
+        super().export(filepath, format, **kwargs)
 
     def get_config(self):
         parts = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
@@ -475,6 +511,13 @@ def _only_shape(network, name, num_classes):
     if not getattr(network, "built", False):
         raise UsageError(f"The {name} must be built; begin it with keras.Input(shape).")
     shapes = _shapes(network.input_shape)
+    begin = {
+        "encoder": "x (B, H, W, C); begin it with keras.Input((H, W, C))",
+        "decoder": "a flat z (B, latent_dim); begin it with keras.Input((latent_dim,)) "
+        "and keras.layers.Reshape to what it needs",
+    }
+    if len(shapes[0]) != {"encoder": 4, "decoder": 2}[name]:
+        raise UsageError(f"The {name} takes {shapes[0]} and must take {begin[name]}.")
     expected = 1 if num_classes is None else 2
     if len(shapes) != expected:
         raise UsageError(

@@ -182,6 +182,20 @@ def conv(
     return encoder, decoder
 
 
+def ends_in_sigmoid(network: keras.Model) -> bool:
+    """Whether the last layer that computes something is a sigmoid.
+
+    Args:
+        network: A decoder; layers that only reshape do not count.
+    """
+    for layer in reversed(network.layers):
+        if isinstance(layer, keras.Model):
+            return ends_in_sigmoid(layer)
+        if not isinstance(layer, layers.Reshape | layers.Flatten | layers.InputLayer):
+            return layer.get_config().get("activation") == "sigmoid"
+    return False
+
+
 def _hidden(h, units, activation, gated, seeds):
     """One hidden layer of the mlp."""
     if not gated:

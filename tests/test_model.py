@@ -11,6 +11,7 @@ from keras_vae.data.binarization import binarize
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
+from keras_vae.posteriors import DiagonalGaussian
 from keras_vae.runs import build_vae
 from keras_vae.sampling import Sampling
 
@@ -338,3 +339,103 @@ def test_a_conditional_model_insists_on_its_labels():
         vae.fit(x, [0, 1, 2], verbose=0)
     with pytest.raises(DataError, match="from 0 to 3"):
         vae.encode(x, [0, 1, 2, 3])
+
+
+def test_the_reported_loss_is_what_is_minimised():
+    """A regulariser counts in the loss, in training and validation, not in the elbo."""
+    encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    hidden = layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.1))
+    z = keras.Input((3,))
+    decoder = keras.Model(z, layers.Reshape((6, 5, 1))(layers.Dense(30)(hidden(z))))
+    vae = VAE(encoder, decoder)
+    vae.compile(keras.optimizers.SGD(0.0), steps_per_execution=2, jit_compile=False)
+    added = 0.1 * np.sum(np.square(hidden.kernel))
+    logs = vae.fit(images(8), batch_size=3, verbose=0, validation_data=images(5))
+    for prefix in ("", "val_"):
+        loss, elbo = (logs.history[prefix + name][0] for name in ("loss", "elbo"))
+        assert loss == pytest.approx(-elbo + added, rel=1e-6)
+
+
+class Attentive(DiagonalGaussian):
+    """A posterior that adds a loss of its own at every pass, as codebooks do."""
+
+    def sample_and_log_prob(self, params, num_samples=1):
+        self.add_loss(keras.ops.mean(keras.ops.square(params)))
+        return super().sample_and_log_prob(params, num_samples)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_posterior_may_add_a_loss(steps):
+    encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    vae = VAE(encoder, decoder, posterior=Attentive(3, seed=0))
+    vae.compile("adam", steps_per_execution=steps, jit_compile=False)
+    logs = vae.fit(images(9), batch_size=3, epochs=2, verbose=0).history
+    assert logs["loss"][1] > -logs["elbo"][1]
+    vae.fit(images(9), batch_size=9, epochs=1, verbose=0)
+
+
+def test_a_decoder_that_ends_in_a_sigmoid_is_told_so():
+    encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    decoder = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(30, "sigmoid"), layers.Reshape((6, 5, 1))]
+    )
+    with pytest.warns(UserWarning, match="ends in a sigmoid.*no activation"):
+        VAE(encoder, decoder)
+    VAE(encoder, decoder, likelihood="gaussian")  # a mean in [0, 1] is in order
+
+
+def test_use_before_compile_says_what_keras_says():
+    vae = VAE(*mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1))
+    for use in (vae.fit, vae.evaluate):
+        with pytest.raises(ValueError, match=r"must call `compile\(\)` before"):
+            use(images(3))
+
+
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_keras_own_export_writes_the_reconstruction(num_classes, tmp_path):
+    vae, x, label = small_vae(num_classes=num_classes), images(4), np.arange(4) % 3
+    vae.export(tmp_path / "vae", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "vae")
+    scaled = tf.constant(x / np.float32(255))
+    inputs = scaled if num_classes is None else [scaled, tf.constant(label)]
+    actual = loaded.serve(inputs)
+    np.testing.assert_allclose(actual, vae.reconstruct(x, label), atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_returns_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        vae = small_vae()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = images(4)
+    vae.fit(x, batch_size=2, verbose=0)
+    z = vae.encode(x)
+    for array in (z, vae.decode(z), vae.reconstruct(x), vae.generate(2)):
+        assert array.dtype == np.float32
+
+
+def test_an_unconditional_model_refuses_a_label():
+    with pytest.raises(UsageError, match="not conditional; leave the label out"):
+        small_vae().generate(2, label=3)
+
+
+def test_a_latent_with_axes_is_refused_in_one_sentence():
+    encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    decoder = keras.Sequential(
+        [keras.Input((6, 5, 2)), layers.Conv2D(1, 3, padding="same")]
+    )
+    with pytest.raises(UsageError, match="must take a flat z.*Reshape"):
+        VAE(encoder, decoder)
+
+
+def test_a_distribution_strategy_is_refused_in_one_sentence():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        made_inside = small_vae()
+    with pytest.raises(UsageError, match="MirroredStrategy is not supported"):
+        made_inside.fit(images(4), verbose=0)
+    outside = small_vae()
+    with strategy.scope(), pytest.raises(UsageError, match="outside of strategy.scope"):
+        outside.fit(images(4), verbose=0)
