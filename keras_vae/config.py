@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 
-from keras_vae.errors import ModelError, UsageError, unknown
+from keras_vae.errors import ModelError, UsageError, number, unknown, whole_number
+from keras_vae.portable_normal import MAX_LATENT_DIM
 
 
 @cache
@@ -57,6 +58,34 @@ AXES = {
     "binarization": "keras_vae.data.binarization.BINARIZATIONS",
 }
 
+# option -> the least and the most that it may be, where it is not None
+WHOLE_NUMBERS = {
+    "epochs": (1, 1_000_000),
+    "batch_size": (1, 1_000_000),
+    "validation_images": (0, None),
+    "latent_dim": (1, MAX_LATENT_DIM),
+    "num_flows": (1, 100),
+    "num_components": (1, 100_000),
+    "num_mixtures": (1, 1000),
+    "warmup_cycles": (1, 1_000_000),
+    "num_samples": (1, 10_000),
+    "seed": (0, 2**24 - 1),
+    "fused_steps": (1, 100_000),
+}
+MAX_WIDTH = 1_000_000  # of a hidden layer
+NUMBERS = {
+    "learning_rate": (0, 1e30),
+    "sigma": (0, 1e30),
+    "beta": (0, 1e30),
+    "kl_warmup": (0, 1_000_000),
+    "free_bits": (0, 1e30),
+}
+
+# What older files lack: for each format of config.json after the first, its new options
+# with the value that a file without them means. So a file has every option of the
+# version that wrote it, and none is ever taken from today's defaults.
+ADDED: tuple[dict[str, Any], ...] = ()
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -74,9 +103,9 @@ class TrainConfig:
     overwrite: bool = False
     """Replace the run in that folder if there is one."""
     epochs: int = 150
-    """Passes over the training images."""
+    """Passes over the training images, at most 1,000,000."""
     batch_size: int = 128
-    """Images in an optimiser step."""
+    """Images in an optimiser step; more than there are is all of them."""
     optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
     """How the weights follow the gradient; muon wants larger batches and steps."""
     learning_rate: float = 1e-3
@@ -97,7 +126,7 @@ class TrainConfig:
     conditional: bool = False
     """Give the label to both networks, so that it can be chosen when generating."""
     latent_dim: int = 20
-    """Width of z."""
+    """Width of z, at most 4,096."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
     num_flows: int | None = None
@@ -125,7 +154,7 @@ class TrainConfig:
     free_bits: float = 0.0
     """Nats of each latent's KL divergence that cost nothing."""
     num_samples: int = 1
-    """Posterior samples an image in a training step."""
+    """Posterior samples an image in a training step, at most 10,000."""
     binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
     """What the model sees of grey pixels."""
     seed: int = 0
@@ -133,7 +162,8 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' products; weights, losses and exports are float32 always."""
     fused_steps: int | None = None
-    """Optimiser steps in one compiled call; None chooses, 1 is the stock Keras loop."""
+    """Optimiser steps in one compiled call, an epoch's at most; None chooses, 1 is the
+    stock Keras loop."""
     export: tuple[str, ...] = ("saved_model", "onnx")
     """Formats to export the decoder to at the end, or none."""
 
@@ -141,28 +171,22 @@ class TrainConfig:
         if self.hidden is None:  # so that config.json says what was built
             widths = (32, 64) if self.network == "conv" else (400,)
             object.__setattr__(self, "hidden", widths)
-        for field in ("epochs", "batch_size", "latent_dim", "num_samples"):
-            self._require(field, getattr(self, field) >= 1, "a whole number >= 1")
+        self._check_types()
+        for field, bounds in WHOLE_NUMBERS.items():
+            if getattr(self, field) is not None:
+                whole_number(field, getattr(self, field), *bounds)
+        for width in self.hidden:
+            whole_number("each width in hidden", width, 1, MAX_WIDTH)
+        for field, bounds in NUMBERS.items():
+            if getattr(self, field) is not None:
+                number(field, getattr(self, field), *bounds)
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
-        self._require("seed", 0 <= self.seed < 2**24, "a whole number in [0, 2**24)")
-        self._require(
-            "hidden",
-            self.hidden and min(self.hidden) >= 1,
-            "one or more whole numbers >= 1",
-        )
-        for field in ("beta", "kl_warmup", "free_bits"):
-            value = getattr(self, field)
-            self._require(field, value is None or value >= 0, "a number >= 0")
+        self._require("hidden", self.hidden, "one or more whole numbers")
         self._require(
             "warmup_cycles",
             self.warmup_cycles is None or self.kl_warmup > 0,
             "left out where kl_warmup is 0",
         )
-        for field in ("validation_images", "fused_steps"):
-            value, least = getattr(self, field), int(field == "fused_steps")
-            self._require(
-                field, value is None or value >= least, f"None or a number >= {least}"
-            )
         if self.precision not in (names := ("float32", "bfloat16")):
             raise unknown("precision", self.precision, names)
         for field, table in AXES.items():
@@ -173,6 +197,17 @@ class TrainConfig:
             if name not in formats and self.export != ("none",):
                 raise unknown("export format", name, [*formats, "none"])
 
+    def _check_types(self):
+        """Refuses what only a config.json can hold: the command line has types."""
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if kind in (bool, str) and type(value) is not kind:
+                raise UsageError(
+                    f"{field.name} must be of type {kind.__name__}; got {value!r}."
+                )
+            if value is None and field.default is not None:
+                raise UsageError(f"{field.name} must not be None.")
+
     def _require(self, field: str, holds: Any, rule: str):
         if not holds:
             raise UsageError(f"{field} must be {rule}; got {getattr(self, field)!r}.")
@@ -180,22 +215,36 @@ class TrainConfig:
     def to_json(self) -> str:
         """The config as JSON text, one option a line."""
         options = dataclasses.asdict(self) | {"output": str(self.output)}
-        return json.dumps(options, indent=2) + "\n"
+        return json.dumps({"format": 1 + len(ADDED)} | options, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The config written by `to_json`.
+        """The config written by `to_json`, of this version or of an earlier one.
+
+        Args:
+            text: JSON; `data`, facts about the images beside the options, is ignored.
 
         Raises:
-            ModelError: if `text` is not such a config.
+            ModelError: If an option is missing, unknown or wrong.
         """
         try:
             options = json.loads(text)
-            options.pop("data", None)  # facts about the images, beside the options
+            options.pop("data", None)
+            later = 1 + len(ADDED) - whole_number("format", options.pop("format", 1))
+            if later < 0:
+                raise ValueError("it is of a later version")
+            for added in ADDED[len(ADDED) - later :]:
+                options = added | options
+            fields = {field.name for field in dataclasses.fields(cls)}
+            if missing := sorted(fields - set(options)):
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            if others := sorted(set(options) - fields):
+                raise ValueError(f"it has the unknown option {', '.join(others)}")
             for field in ("hidden", "export"):
                 options[field] = tuple(options[field])
             return cls(**options | {"output": Path(options["output"])})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"The run's config.json is not a config of this version: {error}."
+                "The run's config.json is not a config of this version "
+                f"({str(error).rstrip('.')}); train the run again."
             ) from error

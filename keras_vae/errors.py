@@ -70,19 +70,22 @@ Did you mean 'standard_normal'?"
     return UsageError(message)
 
 
-def whole_number(name: str, value: object, minimum: int = 1) -> int:
+def whole_number(
+    name: str, value: object, minimum: int = 1, maximum: int | None = None
+) -> int:
     """Checks an argument that must be a whole number.
 
     Args:
         name: The argument's name.
         value: What came.
         minimum: The smallest value allowed.
+        maximum: The largest value allowed; None if there is none.
 
     Returns:
         The value, as an int.
 
     Raises:
-        UsageError: If it is not a whole number, or smaller than `minimum`.
+        UsageError: If it is not a whole number, or out of range.
 
     Example:
         >>> whole_number("latent_dim", 20)
@@ -93,22 +96,29 @@ def whole_number(name: str, value: object, minimum: int = 1) -> int:
         raise UsageError(
             f"{name} must be a whole number >= {minimum}. Got {value!r} instead."
         )
+    if maximum is not None and value > maximum:
+        raise UsageError(
+            f"{name} must be a whole number <= {maximum}. Got {value!r} instead."
+        )
     return int(value)
 
 
-def number(name: str, value: object, minimum: float = 0.0) -> float:
+def number(
+    name: str, value: object, minimum: float = 0.0, maximum: float = math.inf
+) -> float:
     """Checks an argument that must be a finite number.
 
     Args:
         name: The argument's name.
         value: What came.
         minimum: The smallest value allowed.
+        maximum: The largest value allowed.
 
     Returns:
         The value, as a float.
 
     Raises:
-        UsageError: If it is not a finite number, or smaller than `minimum`.
+        UsageError: If it is not a finite number, or out of range.
 
     Example:
         >>> number("beta", 4)
@@ -117,4 +127,6 @@ def number(name: str, value: object, minimum: float = 0.0) -> float:
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or value < minimum:
         raise UsageError(f"{name} must be a number >= {minimum:g}. Got {value!r}.")
+    if value > maximum:
+        raise UsageError(f"{name} must be a number <= {maximum:g}. Got {value!r}.")
     return float(value)

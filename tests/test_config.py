@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -67,20 +68,35 @@ def test_hidden_widths_suit_the_network():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"epochs": 0}, "epochs must be a whole number >= 1; got 0"),
+        ({"epochs": 0}, "epochs must be a whole number >= 1. Got 0"),
         ({"hidden": ()}, "hidden must be one or more"),
-        ({"hidden": (3, 0)}, "hidden must be one or more"),
+        ({"hidden": (3, 0)}, "each width in hidden must be a whole number >= 1"),
         ({"seed": 2**24}, "seed must be"),
         ({"seed": -1}, "seed must be"),
-        ({"learning_rate": float("nan")}, "learning_rate must be a number > 0"),
-        ({"validation_images": -1}, "validation_images must be None or"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+        ({"validation_images": -1}, "validation_images must be a whole number >= 0"),
         ({"beta": -0.1}, "beta must be a number >= 0"),
         ({"free_bits": float("nan")}, "free_bits must be a number >= 0"),
         ({"activation": "rleu"}, "Did you mean 'relu'"),
-        ({"fused_steps": 0}, "fused_steps must be None or a number >= 1"),
+        ({"fused_steps": 0}, "fused_steps must be a whole number >= 1"),
         ({"precision": "float16"}, "Unknown precision 'float16'"),
         ({"prior": "standrad_normal"}, "Did you mean 'standard_normal'"),
         ({"export": ("onnx", "none")}, "Unknown export format 'none'"),
+        ({"epochs": 10**23}, "epochs must be a whole number <= 1000000"),
+        ({"batch_size": 10**9}, "batch_size must be a whole number <= 1000000"),
+        ({"latent_dim": 10**9}, "latent_dim must be a whole number <= 4096"),
+        ({"latent_dim": 2.5}, "latent_dim must be a whole number"),
+        ({"num_samples": 10**9}, "num_samples must be a whole number <= 10000"),
+        ({"num_components": 10**9}, "num_components must be a whole number"),
+        ({"num_mixtures": 10**9}, "num_mixtures must be a whole number"),
+        ({"fused_steps": 10**8}, "fused_steps must be a whole number <= 100000"),
+        ({"hidden": (10**9,)}, "each width in hidden must be .* <= 1000000"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number > 0"),
+        ({"kl_warmup": float("inf")}, "kl_warmup must be a number"),
+        ({"beta": float("inf")}, "beta must be a number"),
+        ({"overwrite": "yes"}, "overwrite must be of type bool"),
+        ({"epochs": None}, "epochs must not be None"),
     ],
 )
 def test_config_rejects(option, message):
@@ -88,7 +104,52 @@ def test_config_rejects(option, message):
         TrainConfig(**option)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"hidden": [1], "export": []}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "1", '{"hidden": [1], "export": []}'])
 def test_a_strange_config_file_is_refused(text):
     with pytest.raises(ModelError, match="config.json is not a config"):
         TrainConfig.from_json(text)
+
+
+def changed(**options):
+    return json.dumps(json.loads(TrainConfig().to_json()) | options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed(latent_dim="20"), "latent_dim must be a whole number"),
+        (changed(latent_dim=2.5), "latent_dim must be a whole number"),
+        (changed(prior="standrad_normal"), "Did you mean 'standard_normal'"),
+        (changed(zeal=11), "unknown option zeal"),
+        (changed(format=99), "later version"),
+        (changed(hidden=5), "not iterable"),
+    ],
+)
+def test_a_wrong_value_in_a_config_file_is_refused_by_name(text, message):
+    with pytest.raises(ModelError, match=message):
+        TrainConfig.from_json(text)
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(TrainConfig)])
+def test_a_missing_option_in_a_config_file_is_refused_by_name(field):
+    options = json.loads(TrainConfig().to_json())
+    del options[field]
+    with pytest.raises(ModelError, match=f"it lacks {field}"):
+        TrainConfig.from_json(json.dumps(options))
+
+
+def test_a_config_file_without_a_format_is_of_the_first():
+    options = json.loads(TrainConfig(epochs=7).to_json())
+    assert options.pop("format") == 1
+    assert TrainConfig.from_json(json.dumps(options)) == TrainConfig(epochs=7)
+
+
+def test_an_older_config_file_means_what_its_version_meant(monkeypatch):
+    options = json.loads(TrainConfig().to_json())
+    del options["beta"], options["cosine_decay"], options["format"]
+    later = ({"beta": 3.0}, {"cosine_decay": True})
+    monkeypatch.setattr("keras_vae.config.ADDED", later)
+    expected = TrainConfig(beta=3.0, cosine_decay=True)
+    assert TrainConfig.from_json(json.dumps(options)) == expected
+    with pytest.raises(ModelError, match="it lacks beta"):  # not taken from format 1
+        TrainConfig.from_json(json.dumps(options | {"format": 2}))
