@@ -1,6 +1,7 @@
 """One command: options from a dataclass, and every expected fault as one line."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -11,6 +12,9 @@ from typing import TypeVar
 from keras_vae.errors import KerasVAEError, OutputError, UsageError
 
 Config = TypeVar("Config")
+
+# options, of any command, that decide how much memory it needs
+HUNGRY = ("batch_size", "num_samples", "hidden", "latent_dim", "num_images", "steps")
 
 
 def command(
@@ -23,7 +27,8 @@ def command(
     """Parses the command line into `config_class` and runs `function` with it.
 
     A fault that the user can act on (`KerasVAEError`, `OSError`, `ImportError`) is
-    printed as one line `keras-vae: error: ...` on standard error, without traceback.
+    printed as one line `keras-vae: error: ...` on standard error, without traceback. So
+    is running out of memory.
 
     Args:
         function: Takes the config; returns the exit status (`None` for 0).
@@ -54,6 +59,10 @@ def command(
         return _fail(error, OutputError.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _fail(_out_of_memory(error, config), UsageError.exit_code)
 
 
 def start_tensorflow() -> None:
@@ -78,9 +87,37 @@ def start_tensorflow() -> None:
         os.close(nowhere)
 
 
+def _is_out_of_memory(error):
+    if isinstance(error, MemoryError):  # NumPy's is one
+        return True
+    tf = sys.modules.get("tensorflow")
+    if tf is None or not isinstance(error, tf.errors.OpError):
+        return False
+    exhausted = isinstance(error, tf.errors.ResourceExhaustedError)
+    return exhausted or "out of memory" in str(error).lower()
+
+
+def _out_of_memory(error, config):
+    """What could not be allocated, and the options that decide how much is needed."""
+    parts = [config, *vars(config).values()]  # a subcommand's options are one, too
+    names = {
+        name for part in parts if dataclasses.is_dataclass(part) for name in vars(part)
+    }
+    options = [f"--{name.replace('_', '-')}" for name in HUNGRY if name in names]
+    advice = f"Lower {' or '.join(options)}." if options else "Free some."
+    reason = (str(error).strip().splitlines() or ["no more can be had"])[0]
+    reason = re.sub(r"\{\{.*?\}\} ?| on /job:.*", "", reason)  # TensorFlow's own names
+    return f"Out of memory: {reason.rstrip('.')}. {advice}"
+
+
 def _parse(config_class, argv, prog, description):
     import tyro
 
+    argv = sys.argv[1:] if argv is None else list(argv)
+    for before, argument in zip(["An argument", *argv], argv, strict=False):
+        name, _, _ = argument.partition("=")
+        if not argument or (name.startswith("--") and argument == f"{name}="):
+            raise UsageError(f"{name or before} is empty; give it a value. See --help.")
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -89,10 +126,32 @@ def _parse(config_class, argv, prog, description):
         if done.code in (0, None):  # --help
             raise
     # tyro draws a box: a title, the message over one or more lines, a rule, hints
-    blocks = re.split(r".*(?:───|---).*\n", printed.getvalue())
-    message = " ".join(line.strip(" │|") for line in blocks[1].splitlines())
+    message, *hints = [
+        " ".join(line.strip(" │|") for line in block.splitlines())
+        for block in re.split(r".*(?:───|---).*\n", printed.getvalue())[1:]
+    ]
     message = message.removeprefix(f"Error parsing {config_class.__name__}: ")
-    raise UsageError(f"{message} See --help." if "--help" not in message else message)
+    raise UsageError(_explained(message, " ".join(hints)))
+
+
+def _explained(message, hints):
+    """An error of tyro's in the user's words."""
+    if unknown := re.match(r"Unrecognized options: ([^,]*)", message):
+        near = re.search(r"meant:\W+(--[\w-]+)", hints)
+        near = f" Did you mean {near[1]}?" if near else ""
+        return f"Unknown option {unknown[1].strip()}.{near} See --help."
+    if wrong := re.match(r"Error parsing (--[\w-]+): .*from \[(.*?)\]", message):
+        value = wrong[2].replace("', '", " ")
+        advice = "See --help."
+        if "," in value:
+            several = value.strip("'").replace(",", " ")
+            advice = f"Put spaces between values: {wrong[1]} {several}."
+        return f"{wrong[1]} cannot be {value}. {advice}"
+    if wrong := re.match(r"Error parsing (--[\w-]+): .* int\(\).*: (.*)", message):
+        return f"{wrong[1]} must be a whole number; got {wrong[2].strip()}. See --help."
+    if wrong := re.match(r"Error parsing (--[\w-]+): .* to float: (.*)", message):
+        return f"{wrong[1]} must be a number; got {wrong[2].strip()}. See --help."
+    return message if "--help" in message else f"{message} See --help."
 
 
 def _fail(error: Exception | str, exit_code: int) -> int:

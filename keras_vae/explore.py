@@ -15,6 +15,7 @@ from keras_vae.config import choices, one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
 
 PATHS = "keras_vae.latent.PATHS"
+MOST = 100  # rows or columns of a picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Traverse:
     label: int | None = None
     """The class to decode as, for a conditional model; None is that of the image."""
     dimensions: int = 10
-    """Rows: latents, at most, by their mean KL divergence over the test images, or by
-    the variance of the posterior mean where the divergence is no sum over latents."""
+    """Rows: latents, 100 at most, by their mean KL divergence over the test images, or
+    by the variance of the posterior mean where the divergence is no sum over latents.
+    """
     steps: int = 7
-    """Columns: values from -3 to 3 standard deviations of the prior."""
+    """Columns, 100 at most: values from -3 to 3 standard deviations of the prior."""
     output: Path = Path("traverse.png")
     """The .png to write, or a .gif, whose frames are the columns."""
 
@@ -49,7 +51,7 @@ class Interpolate:
     path: Annotated[str, one_of(PATHS)] = "spherical"
     """A straight line, or a great circle, which keeps to where the prior draws are."""
     steps: int = 11
-    """Points on the path, with both ends."""
+    """Points on the path, with both ends; 100 at most."""
     output: Path = Path("interpolate.png")
     """The .png to write, or a .gif, whose frames are the points."""
 
@@ -65,9 +67,9 @@ class Attribute:
     images: tuple[int, ...] = ()
     """Test images to change; none given: the first six of the class to leave."""
     strength: float = 1.5
-    """How many times the difference is added at the end."""
+    """How many times the difference is added at the end, 1,000 at most."""
     steps: int = 7
-    """Columns: strengths from 0 up to that."""
+    """Columns, 100 at most: strengths from 0 up to that."""
     output: Path = Path("attribute.png")
     """The .png to write, or a .gif, whose frames are the columns."""
 
@@ -79,7 +81,7 @@ class Manifold:
     label: int | None = None
     """The class, for a conditional model."""
     steps: int = 20
-    """Rows and columns."""
+    """Rows and columns, 100 at most."""
     output: Path = Path("manifold.png")
     """The .png to write."""
 
@@ -146,14 +148,14 @@ def _check(options):
         )
     if not options.output.parent.is_dir():
         raise UsageError(f"There is no folder {options.output.parent} to write to.")
-    if hasattr(options, "steps"):
-        whole_number("steps", options.steps, minimum=2)
+    if not isinstance(options, Plots):
+        whole_number("steps", options.steps, minimum=2, maximum=MOST)
     if isinstance(options, Traverse):
-        whole_number("dimensions", options.dimensions)
+        whole_number("dimensions", options.dimensions, maximum=MOST)
         if options.image is not None and options.seed is not None:
             raise UsageError("Start at --image or at --seed, not at both.")
     if isinstance(options, Attribute):
-        number("strength", options.strength)
+        number("strength", options.strength, maximum=1000)
     if isinstance(options, Interpolate):
         if options.path not in choices(PATHS):
             raise unknown("path", options.path, choices(PATHS))

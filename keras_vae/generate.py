@@ -144,6 +144,8 @@ def run_generate(config: GenerateConfig) -> None:
     """
     from keras_vae.plots import image_grid, save_png
 
+    if not config.output.name:
+        raise UsageError(f"The output must be a .png file; got {config.output}.")
     if not config.output.parent.is_dir():
         raise UsageError(f"There is no folder {config.output.parent} to write to.")
     images = generate(config.run, config.num_images, config.seed, config.label)

@@ -122,6 +122,8 @@ def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
         (["--num-images", "0"], "num_images must be at least 1"),
         (["--label", "1"], "takes no label"),
         (["--output", "nowhere/grid.png"], "There is no folder nowhere"),
+        (["--output", "."], "The output must be a .png file"),
+        (["--output", ""], "--output is empty"),
     ],
 )
 def test_command_line_errors_are_one_line(run, capsys, arguments, message):
