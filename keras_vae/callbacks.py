@@ -62,9 +62,12 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not np.isfinite(logs["loss"]):
+            kept = (
+                "the weights of the epoch before are kept" if epoch else "none is kept"
+            )
             raise DivergedError(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}; the weights of "
-                "the epoch before are kept. Try a lower learning rate."
+                f"The loss became {logs['loss']} in epoch {epoch + 1}; {kept}. Try a "
+                "lower learning rate."
             )
 
 

@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import inspect
-import json
 import math
+import warnings
 from pathlib import Path
 
 import keras
@@ -19,6 +19,7 @@ from keras_vae.objectives import OBJECTIVES
 from keras_vae.optimizers import OPTIMIZERS
 from keras_vae.posteriors import POSTERIORS
 from keras_vae.priors import PRIORS
+from keras_vae.run_folder import RunFolder
 
 
 def build_vae(
@@ -182,32 +183,28 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
     Example:
         >>> vae, config = load_run("saved_models/vae")
     """
-    run = Path(run)
-    for name in ("config.json", "model.keras"):
-        if not (run / name).is_file():
-            raise ModelError(
-                f"{run} is not a finished run: it has no {name}. Train one with "
-                "python -m keras_vae.train."
-            )
-    text = (run / "config.json").read_text(encoding="utf-8")
-    config = TrainConfig.from_json(text)
-    data = json.loads(text).get("data", {})
-    if missing := {"image_shape", "num_classes", "num_images"} - set(data):
-        raise ModelError(
-            f"{run / 'config.json'} does not say {', '.join(sorted(missing))}: the run "
-            "is of another version. Train it again."
-        )
-    vae = build_vae(
-        dataclasses.replace(config, precision="float32"),
-        tuple(data["image_shape"]),
-        data["num_classes"],
-        num_images=data["num_images"],
-    )
+    folder = RunFolder(run)
+    folder.check_finished()
+    config, data = folder.read()
     try:
-        vae.load_weights(run / "model.keras")
-    except (ValueError, OSError, KeyError) as error:
+        vae = build_vae(
+            dataclasses.replace(config, precision="float32"),
+            tuple(data["image_shape"]),
+            data["num_classes"],
+            num_images=data["num_images"],
+        )
+    except (ValueError, TypeError) as error:
         raise ModelError(
-            f"{run / 'model.keras'} does not hold the weights that config.json "
-            f"describes: {error}."
+            f"{folder.config} describes no model: {error} Train the run again."
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # layers without weights
+            vae.load_weights(folder.model)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        raise ModelError(
+            f"{folder.model} does not hold the weights that config.json describes: "
+            f"{reason}."
         ) from error
     return vae, config

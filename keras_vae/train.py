@@ -2,19 +2,20 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
-import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
-from keras_vae.errors import DataError, OutputError, UsageError
+from keras_vae.errors import DataError, UsageError
 from keras_vae.files import write_text
+from keras_vae.memory import check_memory
+from keras_vae.run_folder import RunFolder
 
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
 
@@ -33,7 +34,8 @@ def train(config: TrainConfig) -> None:
     Example:
         >>> train(TrainConfig(dataset="digits", output=Path("runs/a"), epochs=3))
     """
-    _check_output(config)
+    folder = RunFolder(config.output)
+    folder.check_output(config.overwrite, sources.location(config.dataset))
     source = sources.load(
         config.dataset,
         seed=config.seed,
@@ -41,43 +43,56 @@ def train(config: TrainConfig) -> None:
     )
     print(source.provenance, flush=True)
     _check_data(config, source)
+    check_memory(config, source.image_shape, len(source.train))
     start_tensorflow()
 
-    from keras_vae import callbacks
-    from keras_vae.runs import build_optimizer, build_vae, load_run
+    from keras_vae.runs import build_optimizer, build_vae
 
+    num_images = len(source.train)
+    batch_size = min(config.batch_size, num_images)
     vae = build_vae(
         config,
         source.image_shape,
         source.num_classes,
-        num_images=len(source.train.images),
+        num_images=num_images,
         data_mean=source.train.images.mean(axis=0) / 255,
     )
-    vae.compile(
-        build_optimizer(config, len(source.train.images)),
-        steps_per_execution=config.fused_steps or "auto",
-    )
+    steps = config.fused_steps or "auto"
+    if config.fused_steps:  # 1 is the stock loop
+        steps = min(steps, max(2, math.ceil(num_images / batch_size)))
+    vae.compile(build_optimizer(config, num_images), steps_per_execution=steps)
     # only now: options that do not go together were refused above
-    run = _create_run_folder(config, source)
-    write_text(run / "environment.json", _environment())
+    with folder.written(config, _facts(source)) as run:
+        if run is not folder:
+            print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
+        write_text(run.environment, _environment())
+        _fit(vae, config, source, run, batch_size)
+        vae.save(run.model)
+    _report(vae, config, source, folder, batch_size)
+    if config.export != ("none",):
+        _export(config, folder)
+    print(f"The run is in {folder}.")
+
+
+def _fit(vae, config, source, run, batch_size):
+    from keras_vae import callbacks
+
     validation = source.validation
     shown = validation or source.test
     rows = np.linspace(0, len(shown.images) - 1, NUM_RECONSTRUCTED).astype(int)
     vae.fit(
         source.train.images,
         source.train.labels,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         epochs=config.epochs,
         validation_data=validation and (validation.images, validation.labels),
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
             callbacks.StopOnDivergence(),
-            callbacks.History(run / "history.csv"),
-            callbacks.Weights(
-                run / "checkpoints", "val_elbo" if validation else "elbo"
-            ),
+            callbacks.History(run.history),
+            callbacks.Weights(run.checkpoints, "val_elbo" if validation else "elbo"),
             callbacks.ImageGrids(
-                run / "samples",
+                run.samples,
                 shown.images[rows],
                 None if shown.labels is None else shown.labels[rows],
                 seed=config.seed,
@@ -85,12 +100,14 @@ def train(config: TrainConfig) -> None:
         ],
     )
     print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
-    vae.save(run / "model.keras")
 
+
+def _report(vae, config, source, run, batch_size):
+    """Writes the metrics of the test split."""
     metrics = vae.evaluate(
         source.test.images,
         source.test.labels,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         verbose=0,
         return_dict=True,
     )
@@ -104,40 +121,33 @@ def train(config: TrainConfig) -> None:
         "unit": "nats per image",
         **{name: metrics[name] for name in ("elbo", "log_likelihood", "kl_divergence")},
     }
-    write_text(run / "metrics.json", json.dumps(report, indent=2) + "\n")
+    write_text(run.metrics, json.dumps(report, indent=2) + "\n")
     print(
         "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
         "{kl_divergence:.2f} nats per image".format(**report)
     )
 
-    if config.export != ("none",):
-        from export import export_decoder
-        from export.bundle import training_facts
 
-        vae, _ = load_run(run)  # what is exported is what was saved, in float32
-        facts = training_facts(run)
-        export_decoder(vae, run / "export", config.export, training=facts, verbose=True)
-    print(f"The run is in {run}.")
+def _export(config, run):
+    from export import export_decoder
+    from export.bundle import training_facts
+    from keras_vae.runs import load_run
+
+    vae, _ = load_run(run.path)  # what is exported is what was saved, in float32
+    facts = training_facts(run.path)
+    export_decoder(vae, run.export, config.export, training=facts, verbose=True)
 
 
-def _check_output(config):
-    run = config.output
-    if not run.exists():
-        return
-    if not run.is_dir():
-        raise OutputError(f"The output {run} is a file; choose a folder with --output.")
-    if not any(run.iterdir()):
-        return
-    if not (run / "config.json").is_file():
-        raise OutputError(
-            f"The output folder {run} holds files that are not a run; choose another "
-            "with --output."
-        )
-    if not config.overwrite:
-        raise UsageError(
-            f"The folder {run} already holds a run; choose another with --output, or "
-            "replace it with --overwrite."
-        )
+def _facts(source):
+    """What config.json says about the images."""
+    return {
+        "name": source.name,
+        "provenance": source.provenance,
+        "image_shape": source.image_shape,
+        "num_classes": source.num_classes,
+        "num_images": len(source.train),
+        "class_names": source.class_names,
+    }
 
 
 def _check_data(config, source):
@@ -151,34 +161,6 @@ def _check_data(config, source):
                     "has grey ones. Take tfds:binarized_mnist, or --binarization "
                     "dynamic."
                 )
-
-
-def _create_run_folder(config, source) -> Path:
-    run = config.output
-    if run.exists():
-        for path in run.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    try:
-        for folder in ("checkpoints", "samples"):
-            (run / folder).mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {run} cannot be written ({error.strerror}); choose "
-            "another with --output."
-        ) from error
-    data = {
-        "name": source.name,
-        "provenance": source.provenance,
-        "image_shape": source.image_shape,
-        "num_classes": source.num_classes,
-        "num_images": len(source.train.images),
-        "class_names": source.class_names,
-    }
-    options = json.loads(config.to_json())
-    write_text(
-        run / "config.json", json.dumps(options | {"data": data}, indent=2) + "\n"
-    )
-    return run
 
 
 def _environment() -> str:

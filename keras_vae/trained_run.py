@@ -1,6 +1,5 @@
 """A trained model together with the images it is to be tested on."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from keras_vae.data import sources
 from keras_vae.divergences import closed_form_kl
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import ROWS
+from keras_vae.run_folder import RunFolder
 from keras_vae.runs import load_run
 
 
@@ -38,9 +38,8 @@ class TrainedRun:
 
     def __init__(self, run: Path):
         self.run = Path(run)
-        self.vae, self.config = load_run(run)
-        text = (self.run / "config.json").read_text(encoding="utf-8")
-        self.data = json.loads(text)["data"]
+        self.vae, _ = load_run(run)
+        self.config, self.data = RunFolder(self.run).read()
 
     @cached_property
     def source(self) -> sources.ImageSource:

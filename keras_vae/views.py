@@ -11,6 +11,7 @@ import numpy as np
 from keras_vae import charts, latent
 from keras_vae.errors import UsageError
 from keras_vae.plots import Table
+from keras_vae.run_folder import RunFolder
 from keras_vae.trained_run import TrainedRun
 
 PRIOR_DRAWS = 4096  # that tell the mean and the spread of a learned prior
@@ -245,7 +246,7 @@ def charts_of(trained: TrainedRun) -> list[Callable]:
     drawn.append(
         partial(charts.draw_relevance, values=values, mean=trained.mean, name=name)
     )
-    history = trained.run / "history.csv"
+    history = RunFolder(trained.run).history
     if history.is_file():
         drawn.append(partial(charts.draw_history, history=charts.read_history(history)))
     return drawn

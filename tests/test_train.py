@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -132,6 +133,21 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ("--dataset {data} --export onxx", 2, "Unknown export format 'onxx'"),
         ("--dataset {data} --output {tmp}/file", 5, "is a file"),
         ("--dataset {data} --output {tmp}/full", 5, "files that are not a run"),
+        ("--dataset {data} --output {tmp}/full --overwrite", 5, "are not a run"),
+        ("--dataset {tmp}/images --output {tmp}", 2, "overlap"),
+        ("--dataset {tmp}/images --output {tmp}/images --overwrite", 2, "overlap"),
+        ("--dataset {tmp}/images --output {tmp}/images/run", 2, "overlap"),
+        ("--dataset ~nobody/x", 3, "no such file"),
+        ("--output=", 2, "--output is empty"),
+        ("--dataset {data} --hidden 1000000 1000000", 2, "GB; lower --hidden."),
+        ("--dataset {data} --epochs 99999999999999999999999", 2, "epochs must be"),
+        ("--dataset {data} --fused-steps 100000000", 2, "fused_steps must be"),
+        ("--dataset {data} --kl-warmup inf", 2, "kl_warmup must be a number"),
+        ("--epoch 3", 2, "Unknown option --epoch. Did you mean --epochs?"),
+        ("--hidden 400,200", 2, "Put spaces between values: --hidden 400 200."),
+        ("--latent-dim two", 2, "--latent-dim must be a whole number; got 'two'"),
+        ("--beta two", 2, "--beta cannot be 'two'"),
+        ("--learning-rate two", 2, "--learning-rate must be a number; got 'two'"),
         ("--dataset {data} --output /proc/nowhere", 5, "cannot be written"),
         ("--dataset {data} --epochs 0", 2, "epochs must be a whole number >= 1"),
         ("--dataset {data} --epochs many", 2, "--epochs"),
@@ -156,6 +172,8 @@ def test_a_wrong_input_gives_one_line_and_leaves_nothing(
     (tmp_path / "file").write_text("x")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
+    (tmp_path / "full" / "config.json").write_text('{"compilerOptions": {}}')
+    (tmp_path / "images").mkdir()
     np.savez(tmp_path / "pickled.npz", images=np.array([{}, {}], object))
     np.save(tmp_path / "bright.npy", np.full((20, 8, 8), 300))
     before = sorted(tmp_path.rglob("*"))
@@ -166,11 +184,118 @@ def test_a_wrong_input_gives_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_training_that_diverges_ends_with_one_line(data, tmp_path, capsys):
+def test_a_training_that_diverges_ends_with_one_line_and_leaves_nothing(
+    data, tmp_path, capsys
+):
     arguments = options(data, tmp_path / "run", "--learning-rate", "1e20")
     assert main(arguments) == 6
     assert "The loss became" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "model.keras").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def old(run, tmp_path):
+    """A finished run that may be lost."""
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "error"),
+    [("1e20", "The loss became"), ("0.01", "Out of memory: too much of it. Lower")],
+)
+def test_a_run_outlives_the_failure_of_what_was_to_replace_it(
+    learning_rate, error, old, data, capsys, monkeypatch
+):
+    def exhausted(*args, **kwargs):
+        raise MemoryError("too much of it")
+
+    if learning_rate == "0.01":
+        monkeypatch.setattr("keras_vae.callbacks.Weights.on_epoch_end", exhausted)
+    before = contents(old)
+    more = ["--overwrite", "--learning-rate", learning_rate]
+    assert main(options(data, old, *more)) in (2, 6)
+    assert error in capsys.readouterr().err
+    assert contents(old) == before
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_a_run_stays_until_another_is_trained(old, data, capsys, monkeypatch):
+    def interrupted(callback, epoch, logs=None):
+        assert contents(old) == before
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_vae.callbacks.ImageGrids.on_epoch_end", interrupted)
+    before = contents(old)
+    arguments = options(data, old, "--overwrite", "--export", "none")
+    assert main(arguments) == 130
+    assert contents(old) == before
+    partial = old.with_name("run.partial")
+    assert (
+        f"stays until the new one is trained, in {partial}" in capsys.readouterr().out
+    )
+    assert (partial / "checkpoints" / "last.weights.h5").is_file()
+    monkeypatch.undo()
+    assert main([*arguments, "--epochs", "1"]) == 0  # also what was left is replaced
+    assert list(old.parent.iterdir()) == [old]
+    assert json.loads((old / "config.json").read_text())["epochs"] == 1
+    assert not (old / "export").exists()
+
+
+def test_a_run_that_was_cut_short_says_how_to_go_on(old, data, capsys):
+    from keras_vae.evaluate import main as evaluate
+
+    (old / "model.keras").unlink()
+    assert evaluate([str(old)]) == 4
+    assert "Replace it with python -m keras_vae.train --overwr" in (
+        capsys.readouterr().err
+    )
+    arguments = options(data, old, "--export", "none", "--epochs", "1")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "holds an unfinished run" in error and "with --overwrite" in error
+    assert main([*arguments, "--overwrite"]) == 0
+    assert (old / "model.keras").is_file()
+
+
+def test_steps_and_batches_beyond_an_epoch_are_an_epoch(data, tmp_path, capsys):
+    more = "--batch-size 1000000 --fused-steps 100000 --epochs 1 --export none".split()
+    assert main(options(data, tmp_path / "all", *more)) == 0
+    more = "--batch-size 98 --fused-steps 2 --epochs 1 --export none".split()
+    assert main(options(data, tmp_path / "same", *more)) == 0
+    histories = [
+        list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines()))
+        for name in ("all", "same")
+    ]
+    for (row,) in histories:
+        del row["seconds"]
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latent_dim": 3}, "does not hold the weights that config.json describes"),
+        ({"latent_dim": "3"}, "latent_dim must be a whole number"),
+        ({"num_flows": 3}, "describes no model"),
+        ({"zeal": 11}, "it has the unknown option zeal"),
+        ({"data": {}}, "does not say what its data's"),
+        ({"data": {"name": "x"}}, "does not say what its data's class_names, image"),
+    ],
+)
+def test_a_config_that_fits_no_run_is_one_line(change, message, old, capsys):
+    from keras_vae.evaluate import main as evaluate
+
+    path = old / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert evaluate([str(old)]) == 4
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error and len(error) < 400
 
 
 def test_help_and_import_leave_tensorflow_alone():

@@ -113,11 +113,31 @@ def _reader(name: str):
         return SOURCES["tfds:NAME"]
     if name in SOURCES and name != "PATH":
         return SOURCES[name]
-    path = Path(name)
-    looks_like_path = os.sep in name or path.suffix in (".npz", ".npy", ".gz")
-    if os.path.exists(name) or looks_like_path or name.startswith((".", "~")):
+    if location(name) is not None:
         return SOURCES["PATH"]
     raise unknown("dataset", name, SOURCES)
+
+
+def location(name: str) -> Path | None:
+    """Where the images of a data set lie, if its name is a path.
+
+    Args:
+        name: As for `load`.
+
+    Returns:
+        The path, which need not exist, `~` expanded; None for a name of `SOURCES`.
+
+    Example:
+        >>> location("digits"), location("images/train.npz")
+        (None, PosixPath('images/train.npz'))
+    """
+    if name.startswith("tfds:") or (name in SOURCES and name != "PATH"):
+        return None
+    path = Path(os.path.expanduser(name))  # leaves a user that is unknown as it is
+    looks_like_path = os.sep in name or path.suffix in (".npz", ".npy", ".gz")
+    if name and path.exists() or looks_like_path or name.startswith((".", "~")):
+        return path
+    return None
 
 
 def auto(name: str) -> RawSource:
@@ -161,9 +181,9 @@ def digits(name: str) -> RawSource:
 
 def files(name: str) -> RawSource:
     """A folder with IDX files, a `.npz` file or a `.npy` file."""
-    location = Path(name).expanduser()
-    splits = array_files.read_path(location)
-    return RawSource(location.resolve().stem, f"Images from {location}", splits)
+    path = location(name)
+    splits = array_files.read_path(path)
+    return RawSource(path.resolve().stem, f"Images from {path}", splits)
 
 
 def _divide(

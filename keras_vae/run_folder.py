@@ -1,0 +1,345 @@
+"""The run folder: what it holds, where, and how a new run takes an old one's place.
+
+    RUN/
+      config.json  environment.json  history.csv  metrics.json  model.keras
+      checkpoints/  samples/  export/
+
+A run is written straight into its folder, unless the folder holds a run already. Then
+the new one grows in a sibling, RUN.partial, and takes the folder's name once it has its
+`model.keras`: two renames, with the old run as RUN.replaced in between. So at any
+instant, also after a kill, a complete run has one of these names.
+
+Only what a run is known to hold is ever removed.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_vae.config import TrainConfig
+from keras_vae.errors import ModelError, OutputError, UsageError
+from keras_vae.files import write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows: two trainings into one folder are not kept apart
+    fcntl = None
+
+FACTS = ("name", "image_shape", "num_classes", "num_images", "class_names")
+KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
+    r"\.DS_Store|checkpoints|samples|export|\.export\.partial(/.*)?"
+    r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
+    r"|(\.tmp-)?model\.keras"
+    r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"
+    r"|samples/(\.tmp-)?epoch-\d+-(generated|reconstructed)\.png"
+    r"|(samples|checkpoints|export)/\.DS_Store"
+)
+
+
+class RunFolder:
+    """The names in a run folder.
+
+    Args:
+        path: The folder; it need not exist.
+
+    Attributes:
+        path: The folder.
+        config: The options of the run and, as `data`, facts about its images.
+        environment: Versions and hardware.
+        history: A row an epoch.
+        metrics: The numbers of the test split.
+        model: The trained weights, written when the training is over.
+        checkpoints: Folder of the weights of the last and of the best epoch.
+        samples: Folder of each epoch's pictures.
+        export: Folder of the exported decoder.
+
+    Example:
+        >>> RunFolder("saved_models/vae").model
+        PosixPath('saved_models/vae/model.keras')
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.environment = self.path / "environment.json"
+        self.history = self.path / "history.csv"
+        self.metrics = self.path / "metrics.json"
+        self.model = self.path / "model.keras"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.export = self.path / "export"
+
+    def __str__(self):
+        return str(self.path)
+
+    @property
+    def partial(self) -> "RunFolder":
+        """Where the run grows that is to replace this one."""
+        return self._sibling("partial")
+
+    @property
+    def replaced(self) -> "RunFolder":
+        """Where this run is while another takes its name."""
+        return self._sibling("replaced")
+
+    def _sibling(self, kind):
+        path = self.path.resolve()
+        return RunFolder(path.with_name(f"{path.name}.{kind}"))
+
+    def read(self) -> tuple[TrainConfig, dict]:
+        """The options of the run, and the facts about its images.
+
+        Returns:
+            The config, and a dict with at least `FACTS`.
+
+        Raises:
+            ModelError: If there is no config.json, or it is not one of a run.
+        """
+        if not self.config.is_file():
+            raise ModelError(
+                f"{self} is not a finished run: it has no config.json. Train one with "
+                f"python -m keras_vae.train --output {self}."
+            )
+        try:
+            text = self.config.read_text(encoding="utf-8")
+            config = TrainConfig.from_json(text)
+        except (ModelError, UnicodeDecodeError) as error:
+            raise ModelError(f"{self.config}: {error}") from error
+        data = json.loads(text).get("data")
+        missing = FACTS if not isinstance(data, dict) else set(FACTS) - set(data)
+        if missing:
+            raise ModelError(
+                f"{self.config} does not say what its data's "
+                f"{', '.join(sorted(missing))} are; train the run again."
+            )
+        return config, data
+
+    def check_finished(self) -> None:
+        """Refuses a folder that holds no finished run.
+
+        Raises:
+            ModelError: If config.json or model.keras is missing.
+        """
+        if not self.model.is_file():
+            self.read()
+            raise ModelError(
+                f"{self} is not a finished run: it has no model.keras. Replace it with "
+                f"python -m keras_vae.train --overwrite --output {self}."
+            )
+
+    def check_output(self, overwrite: bool, data: Path | None = None) -> None:
+        """Refuses a folder that a new run cannot be written to, or must not replace.
+
+        Args:
+            overwrite: Whether a run in the folder may be replaced.
+            data: The file or folder that the images come from, if there is one.
+
+        Raises:
+            UsageError: If the folder holds a run that is not to be replaced, or the
+                images.
+            OutputError: If it holds anything else, or is being written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"The output {self} is a file; choose a folder.")
+        self._check_data(data)
+        if not self._entries():
+            return
+        self._check_ours()
+        if not overwrite:
+            kind = "a run" if self.model.is_file() else "an unfinished run"
+            raise UsageError(
+                f"The folder {self} already holds {kind}; choose another with "
+                "--output, or replace it with --overwrite."
+            )
+        with self._locked():
+            self._check_replaceable()
+
+    def _entries(self):
+        """What lies in the folder."""
+        return list(self.path.iterdir()) if self.path.is_dir() else []
+
+    def _check_data(self, data):
+        if data is None:
+            return
+        run, data = self.path.resolve(), data.resolve()
+        if (
+            run == data
+            or run in data.parents
+            or (data.is_dir() and data in run.parents)
+        ):
+            raise UsageError(
+                f"The output folder {self} and the data set {data} overlap; choose "
+                "another folder with --output."
+            )
+
+    def _check_ours(self):
+        """Refuses a folder that is no run, or holds something else beside."""
+        try:
+            self.read()
+        except ModelError as error:
+            raise OutputError(
+                f"The output folder {self} holds files that are not a run of this "
+                "version; choose another with --output."
+            ) from error
+        known = set(self._known())
+        others = (path for path in sorted(self.path.rglob("*")) if path not in known)
+        if other := next(others, None):
+            raise OutputError(
+                f"The output folder {self} holds {other.relative_to(self.path)}, which "
+                "is not of a run; move it, or choose another with --output."
+            )
+
+    def _check_replaceable(self):
+        run, here = self.path.resolve(), Path.cwd()
+        if run == here or run in here.parents or os.path.ismount(run):
+            raise OutputError(
+                f"The folder {self} cannot be replaced while it is the current folder "
+                "or a mounted one; choose another with --output."
+            )
+        left = self.partial if self.partial.model.is_file() else self.replaced
+        if left.path.exists():
+            raise OutputError(
+                f"{left} holds a run from a training that was cut short while it took "
+                f"the place of {self}; rename or remove it first."
+            )
+        if self.partial._entries():  # of a training that was cut short
+            self.partial._check_ours()
+
+    def _known(self):
+        """The paths in the folder that are a run's, config.json last."""
+        exported = self._exported()
+        known = []
+        for path in self.path.rglob("*"):
+            name = path.relative_to(self.path).as_posix()
+            folder, _, rest = name.partition("/")
+            if KNOWN.fullmatch(name) or (
+                folder == "export" and rest.split("/")[0] in exported
+            ):
+                known.append(path)
+        return sorted(known, key=lambda path: (path != self.config, path), reverse=True)
+
+    def _exported(self):
+        """The names in `export` that its manifest lists."""
+        try:
+            text = (self.export / "manifest.json").read_text(encoding="utf-8")
+            manifest = json.loads(text)
+            return {"manifest.json", *manifest["files"], *manifest["artifacts"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return set()
+
+    @contextlib.contextmanager
+    def written(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:
+        """The folder to write a new run to; afterwards it is this one.
+
+        While the run that was here before is kept, that is another folder. A run that
+        fails before its first checkpoint leaves nothing behind.
+
+        Args:
+            config: The options of the run; `overwrite` lets it replace another.
+            data: Facts about its images, with at least `FACTS`.
+
+        Yields:
+            A run folder with config.json, `checkpoints` and `samples`.
+
+        Raises:
+            KerasVAEError: If the folder cannot be written.
+
+        Example:
+            >>> with folder.written(config, data) as new:
+            ...     vae.save(new.model)
+        """
+        self.check_output(config.overwrite)
+        new = self.partial if self._entries() else self
+        with new._locked(create=True):
+            if new is self:
+                self.check_output(overwrite=False)  # nobody was faster
+            else:
+                new._clear()
+            new._begin(config, data)
+            try:
+                yield new
+            except BaseException:
+                if not any(new.checkpoints.glob("*.weights.h5")):
+                    new._remove()
+                raise
+            if new is not self:
+                self._give_way(new)
+
+    def _begin(self, config, data):
+        try:
+            for folder in (self.checkpoints, self.samples):
+                folder.mkdir()
+            options = json.loads(config.to_json()) | {"data": data}
+            write_text(self.config, json.dumps(options, indent=2) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _give_way(self, new):
+        """Lets a finished run take the name of this one, which is then removed."""
+        run, replaced = self.path.resolve(), self.replaced
+        with self._locked():
+            try:
+                os.rename(run, replaced.path)
+                try:
+                    os.rename(new.path, run)
+                except OSError:
+                    os.rename(replaced.path, run)
+                    raise
+            except OSError as error:
+                raise OutputError(
+                    f"The trained run {new} cannot take the place of {self} "
+                    f"({error.strerror}); rename it."
+                ) from error
+            replaced._remove()
+
+    def _remove(self):
+        """Removes what is a run's, and the folder if nothing else is left in it."""
+        self._clear()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def _clear(self):
+        for path in self._known():
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            else:
+                with contextlib.suppress(OSError):  # it holds something else
+                    path.rmdir()
+
+    @contextlib.contextmanager
+    def _locked(self, create=False):
+        """Keeps other trainings off the folder, to the end of this or of the process.
+
+        The lock goes with the folder where that is renamed.
+        """
+        try:
+            if create:
+                self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDONLY) if fcntl else None
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise OutputError(
+                f"Another training is writing to {self}; wait for it, or choose "
+                "another folder with --output."
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            if fcntl:
+                os.close(handle)
+
+    def _unwritable(self, error):
+        return OutputError(
+            f"The output folder {self} cannot be written ({error.strerror}); choose "
+            "another with --output."
+        )
