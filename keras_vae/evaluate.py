@@ -14,6 +14,9 @@ import tyro
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.errors import DataError, whole_number
 from keras_vae.files import write_text
+from keras_vae.run_folder import RunFolder
+
+MAX_SAMPLES, MAX_SEED = 1_000_000, 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +26,20 @@ class EvaluateConfig:
     run: tyro.conf.Positional[Path]
     """The run folder; its metrics.json is updated."""
     num_samples: int = 5000
-    """Samples of z for each image."""
+    """Samples of z for each image, at most 1,000,000."""
     estimator: Literal["importance", "prior"] = "importance"
     """Where z comes from: the posterior, or naively the prior."""
     num_images: int | None = None
     """Only the first images of the split; default: all."""
     seed: int = 0
-    """Of the noise."""
+    """Of the noise: a whole number below 2**31."""
 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Estimates the numbers of a run's test split and merges them into metrics.json.
 
-    The keys of the last estimate stand at the top; `estimates` keeps the last nll of
-    each estimator, to be compared.
+    The keys of the last importance estimate stand at the top; `estimates` keeps the
+    last nll of each estimator, to be compared.
 
     Args:
         config: The options.
@@ -47,11 +50,10 @@ def evaluate(config: EvaluateConfig) -> None:
     Example:
         >>> evaluate(EvaluateConfig(Path("saved_models/vae"), num_samples=5000))
     """
-    for name in ("num_samples", "num_images"):
-        value = getattr(config, name)
-        if value is not None:
-            whole_number(name, value)
-    whole_number("seed", config.seed, minimum=0)
+    whole_number("num_samples", config.num_samples, maximum=MAX_SAMPLES)
+    if config.num_images is not None:
+        whole_number("num_images", config.num_images)
+    whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
     start_tensorflow()
     from keras_vae.estimates import estimate, summary
     from keras_vae.trained_run import TrainedRun
@@ -80,7 +82,7 @@ def evaluate(config: EvaluateConfig) -> None:
         "unit": "nats per image",
         **summary(vae, estimates),
     }
-    _merge(config.run / "metrics.json", report)
+    _merge(RunFolder(config.run).metrics, report)
     print(_sentence(report))
 
 
@@ -96,10 +98,9 @@ def _merge(path, report):
     estimates = metrics.get("estimates", {}) | {
         report["estimator"]: {name: report[name] for name in kept}
     }
-    for name in ("jensen_gap", "jensen_gap_standard_error"):  # importance sampling's
-        metrics.pop(name, None)
-    metrics = metrics | report | {"estimates": estimates}
-    write_text(path, json.dumps(metrics, indent=2) + "\n")
+    if report["estimator"] == "importance":  # the naive estimate is no headline
+        metrics |= report
+    write_text(path, json.dumps(metrics | {"estimates": estimates}, indent=2) + "\n")
 
 
 def _sentence(report):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -254,16 +255,30 @@ def test_command_merges_both_estimators_into_the_metrics(run, capsys):
     arguments = "--num-samples 30 --estimator prior --num-images 4".split()
     assert main([str(run), *arguments]) == 0
     both = json.loads((run / "metrics.json").read_text())
-    assert both["estimator"] == "prior" and both["num_images"] == 4
-    assert np.isfinite(both["elbo"]) and "jensen_gap" not in both
+    naive = both["estimates"].pop("prior")
+    assert naive["num_samples"] == 30 and naive["num_images"] == 4
+    assert np.isfinite(naive["nll"]) and naive["nll"] != metrics["nll"]
+    assert both == metrics  # the headline is that of importance sampling
     assert both["estimates"]["importance"]["nll"] == metrics["nll"]
-    assert both["estimates"]["prior"]["num_samples"] == 30
     assert not list(run.glob(".tmp*"))
+
+
+def test_the_naive_estimate_alone_makes_no_headline(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    metrics = {"elbo": -12.5, "estimator": "elbo"}
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    arguments = "--num-samples 3 --estimator prior --num-images 2".split()
+    assert main([str(tmp_path / "run"), *arguments]) == 0
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert np.isfinite(found.pop("estimates")["prior"]["nll"])
+    assert found == metrics
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["--num-samples", "99999999999999"], 2, "num_samples must be a whole"),
+        (["--seed", "99999999999999999999"], 2, "seed must be a whole number <="),
         (["--num-samples", "0"], 2, "num_samples must be a whole number >= 1"),
         (["--num-images", "0"], 2, "num_images must be a whole number >= 1"),
         (["--estimator", "bogus"], 2, "estimator"),
