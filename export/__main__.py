@@ -73,7 +73,7 @@ def run_export(config: ExportConfig) -> None:
             "folder that keras_vae.train wrote."
         )
     start_tensorflow()
-    from keras_vae.runs import load_run
+    from keras_vae.runs.trained import load_run
 
     vae, _ = load_run(config.run)
     training = training_facts(config.run)

@@ -13,7 +13,7 @@ import numpy as np
 
 import keras_vae
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
-from keras_vae.portable_normal import MAX_SEED, noise
+from keras_vae.distributions.portable_noise import MAX_SEED, noise
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
 
@@ -27,8 +27,7 @@ def describe(vae) -> dict:
     Returns:
         dict of JSON values.
     """
-    from keras_vae.likelihoods import LIKELIHOODS
-    from keras_vae.priors import PRIORS
+    from keras_vae.distributions.table import LIKELIHOODS, PRIORS
 
     return {
         "version": keras_vae.__version__,
@@ -197,11 +196,11 @@ def write_manifest(
         "files": files,
         "artifacts": entries,
     }
-    (staging / "manifest.json").write_text(serialised(manifest), encoding="utf-8")
+    (staging / "manifest.json").write_text(serialized(manifest), encoding="utf-8")
     return stale
 
 
-def serialised(manifest: dict) -> str:
+def serialized(manifest: dict) -> str:
     """The manifest's one text, which ends with its own SHA-256.
 
     Args:

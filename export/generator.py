@@ -1,12 +1,12 @@
 """The seeded generator as a graph: the same seed gives the same images everywhere.
 
-The noise comes from `keras_vae.portable_normal`, whose arithmetic is exact in float32:
-z has the same bits in every runtime, and pixels agree to the last few bits that matrix
-products differ in. Random operators of the formats themselves do not even agree with
-themselves between two runtimes.
+The noise is that of `keras_vae.distributions.portable_noise`, whose arithmetic is exact
+in float32: z has the same bits in every runtime, and pixels agree to the last few bits
+that matrix products differ in. Random operators of the formats themselves do not even
+agree with themselves between two runtimes.
 """
 
-from keras_vae.portable_normal import noise
+from keras_vae.distributions.portable_noise import noise
 
 
 def generate_function(vae, model):

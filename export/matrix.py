@@ -28,7 +28,7 @@ def parity_matrix() -> dict[str, list[Check]]:
         KerasVAEError: if an export fails or a runtime gives other images or latents.
     """
     from keras_vae.config import TrainConfig
-    from keras_vae.runs import build_vae
+    from keras_vae.runs.build import build_vae
 
     checks = {}
     for name, options in MODELS.items():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae.distributions.portable_noise import MAX_SEED, noise
 from keras_vae.errors import KerasVAEError
-from keras_vae.portable_normal import MAX_SEED, noise
 
 TOLERANCE = 1e-5
 # Accepted differences with rounded weights; the measured one is in the manifest.

@@ -8,8 +8,8 @@ from pathlib import Path
 from export.decoder import decode_function, decoder_mean
 from export.parity import Artifact
 from export.to_onnx import OPSET, convert
+from keras_vae.distributions.portable_noise import noise
 from keras_vae.errors import ModelError
-from keras_vae.portable_normal import noise
 
 HEADER = """\
 /* A trained decoder. Compile with: gcc -O2 main.c decoder.c draw.c -lm */

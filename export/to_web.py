@@ -16,7 +16,7 @@ import numpy as np
 from export.bundle import describe, sha256_of
 from export.parity import Artifact, passes_noise_on
 from export.to_onnx import write_onnx
-from keras_vae.portable_normal import noise
+from keras_vae.distributions.portable_noise import noise
 
 PAGE = Path(__file__).parent / "runtimes" / "web"
 PACKAGE = "onnxruntime-web"

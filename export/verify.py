@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from export.bundle import serialised, sha256_of
+from export.bundle import serialized, sha256_of
 from export.parity import max_error
 from export.runtimes import RUNTIMES, load_runtime
 from keras_vae.errors import ModelError
@@ -97,7 +97,7 @@ def check_files(bundle: Path) -> dict:
     try:
         text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
-        if serialised(manifest) != text:
+        if serialized(manifest) != text:
             raise damaged
         files = dict(manifest["files"])
         for artifact in manifest["artifacts"].values():

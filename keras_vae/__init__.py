@@ -10,9 +10,9 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "VAE": "model",
-    "build_vae": "runs",
-    "load_run": "runs",
-    "Sampling": "sampling",
+    "build_vae": "runs.build",
+    "load_run": "runs.trained",
+    "Sampling": "distributions.sampling",
     "TrainConfig": "config",
     "load": "data.sources",
     "ImageSource": "data.sources",

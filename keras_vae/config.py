@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 
+from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
 from keras_vae.errors import ModelError, UsageError, number, unknown, whole_number
-from keras_vae.portable_normal import MAX_LATENT_DIM
 
 
 @cache
@@ -23,13 +23,13 @@ def choices(table: str) -> tuple[str, ...]:
     twice.
 
     Args:
-        table: Where it stands, e.g. `"keras_vae.likelihoods.LIKELIHOODS"`.
+        table: Where it stands, e.g. `"keras_vae.distributions.table.LIKELIHOODS"`.
 
     Returns:
         The table's keys, in order.
 
     Example:
-        >>> choices("keras_vae.objectives.OBJECTIVES")[0]
+        >>> choices("keras_vae.objectives.table.OBJECTIVES")[0]
         'elbo'
     """
     module, _, name = table.rpartition(".")
@@ -49,12 +49,12 @@ def one_of(table: str):
 
 AXES = {
     "network": "keras_vae.networks.NETWORKS",
-    "posterior": "keras_vae.posteriors.POSTERIORS",
-    "prior": "keras_vae.priors.PRIORS",
-    "likelihood": "keras_vae.likelihoods.LIKELIHOODS",
-    "objective": "keras_vae.objectives.OBJECTIVES",
+    "posterior": "keras_vae.distributions.table.POSTERIORS",
+    "prior": "keras_vae.distributions.table.PRIORS",
+    "likelihood": "keras_vae.distributions.table.LIKELIHOODS",
+    "objective": "keras_vae.objectives.table.OBJECTIVES",
     "activation": "keras_vae.networks.ACTIVATIONS",
-    "optimizer": "keras_vae.optimizers.OPTIMIZERS",
+    "optimizer": "keras_vae.training.optimizers.OPTIMIZERS",
     "binarization": "keras_vae.data.binarization.BINARIZATIONS",
 }
 
@@ -87,6 +87,10 @@ NUMBERS = {
 ADDED: tuple[dict[str, Any], ...] = ()
 
 
+# names of before
+RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a variational autoencoder and export its decoder.
@@ -105,11 +109,11 @@ class TrainConfig:
     epochs: int = 150
     """Passes over the training images, at most 1,000,000."""
     batch_size: int = 128
-    """Images in an optimiser step; more than there are is all of them."""
+    """Images in an optimizer step; more than there are is all of them."""
     optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
     """How the weights follow the gradient; muon wants larger batches and steps."""
     learning_rate: float = 1e-3
-    """The optimiser's step size."""
+    """The optimizer's step size."""
     cosine_decay: bool = False
     """Let the step size fall to 0 along half a cosine over the run."""
     validation_images: int | None = None
@@ -142,9 +146,9 @@ class TrainConfig:
     scale: Literal["fixed", "learned", "predicted"] | None = None
     """Whether sigma is kept, learned, or predicted for each pixel; None is learned."""
     num_mixtures: int | None = None
-    """Logistics of a discretised_logistic_mixture for each pixel; None is 5."""
+    """Logistics of a discretized_logistic_mixture for each pixel; None is 5."""
     objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
-    """What is maximised."""
+    """What is maximized."""
     beta: float | None = None
     """Weight of the KL term; None is the objective's own (1, or 6 for beta_tcvae)."""
     kl_warmup: float = 0.0
@@ -162,12 +166,14 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' products; weights, losses and exports are float32 always."""
     fused_steps: int | None = None
-    """Optimiser steps in one compiled call, an epoch's at most; None chooses, 1 is the
+    """Optimizer steps in one compiled call, an epoch's at most; None chooses, 1 is the
     stock Keras loop."""
     export: tuple[str, ...] = ("saved_model", "onnx")
     """Formats to export the decoder to at the end, or none."""
 
     def __post_init__(self):
+        likelihood = RENAMED.get(self.likelihood, self.likelihood)
+        object.__setattr__(self, "likelihood", likelihood)
         if self.hidden is None:  # so that config.json says what was built
             widths = (32, 64) if self.network == "conv" else (400,)
             object.__setattr__(self, "hidden", widths)

@@ -1,6 +1,7 @@
 """`python -m keras_vae.evaluate RUN`: the numbers that papers report, on test images.
 
-`keras_vae.estimates` computes them; here a run is loaded and its metrics.json updated.
+`keras_vae.metrics.log_likelihood` computes them; here a run is loaded and its
+metrics.json updated.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import tyro
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.errors import DataError, whole_number
 from keras_vae.files import write_text
-from keras_vae.run_folder import RunFolder
+from keras_vae.runs.folder import RunFolder
 
 MAX_SAMPLES, MAX_SEED = 1_000_000, 2**31 - 1
 
@@ -55,8 +56,8 @@ def evaluate(config: EvaluateConfig) -> None:
         whole_number("num_images", config.num_images)
     whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
     start_tensorflow()
-    from keras_vae.estimates import estimate, summary
-    from keras_vae.trained_run import TrainedRun
+    from keras_vae.metrics.log_likelihood import estimate, summary
+    from keras_vae.runs.trained import TrainedRun
 
     run = TrainedRun(config.run)
     vae = run.vae

@@ -1,6 +1,6 @@
 """`python -m keras_vae.explore RUN PICTURE`: what the latents of a trained model mean.
 
-Here are the options; `keras_vae.views` makes the pictures.
+Here are the options; `keras_vae.exploring.views` makes the pictures.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import choices, one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
 
-PATHS = "keras_vae.latent.PATHS"
+PATHS = "keras_vae.exploring.paths.PATHS"
 MOST = 100  # rows or columns of a picture
 
 
@@ -121,8 +121,9 @@ def explore(config: ExploreConfig) -> None:
     options = config.picture
     _check(options)
     start_tensorflow()
-    from keras_vae import charts, views
-    from keras_vae.trained_run import TrainedRun
+    from keras_vae.exploring import views
+    from keras_vae.pictures import charts
+    from keras_vae.runs.trained import TrainedRun
 
     trained = TrainedRun(config.run)
     if isinstance(options, Plots):

@@ -14,8 +14,8 @@ import numpy as np
 import tyro
 
 from keras_vae.cli import command
+from keras_vae.distributions.portable_noise import check_seed, noise
 from keras_vae.errors import ModelError, UsageError
-from keras_vae.portable_normal import check_seed, noise
 
 BATCH = 1024  # images decoded in one call: bounds the memory
 
@@ -142,7 +142,7 @@ def run_generate(config: GenerateConfig) -> None:
     Args:
         config: the options.
     """
-    from keras_vae.plots import image_grid, save_png
+    from keras_vae.pictures.grids import image_grid, save_png
 
     if not config.output.name:
         raise UsageError(f"The output must be a .png file; got {config.output}.")

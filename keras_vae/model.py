@@ -12,18 +12,16 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import portable_normal
 from keras_vae.data.binarization import BINARIZATIONS, binarize
-from keras_vae.divergences import closed_form_kl
+from keras_vae.distributions import portable_noise
+from keras_vae.distributions.divergences import closed_form_kl
+from keras_vae.distributions.noise import standard_uniform
+from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import DataError, UsageError, unknown, whole_number
-from keras_vae.fused_model import FusedModel
-from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.networks import ends_in_sigmoid
-from keras_vae.objectives import OBJECTIVES, check_parts
-from keras_vae.posteriors import POSTERIORS
-from keras_vae.priors import PRIORS
-from keras_vae.sampling import standard_uniform
-from keras_vae.terms import Terms, scalable_gradient
+from keras_vae.objectives.table import OBJECTIVES, check_parts
+from keras_vae.objectives.terms import Terms, scalable_gradient
+from keras_vae.training.trainer import FusedModel
 
 ROWS = 1024  # images encoded or decoded in one call
 
@@ -32,7 +30,7 @@ ROWS = 1024  # images encoded or decoded in one call
 class VAE(FusedModel):
     """A variational autoencoder (Kingma & Welling 2014, Rezende et al. 2014).
 
-    Maximises the evidence lower bound on log p(x), in nats per image:
+    Maximizes the evidence lower bound on log p(x), in nats per image:
 
         elbo = E_{q(z|x)}[log p(x|z)] - KL(q(z|x) || p(z))  <=  log p(x)
 
@@ -260,7 +258,7 @@ class VAE(FusedModel):
         return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
 
     def _observed(self, x):
-        """What the model is to explain: scaled images, binarised by the protocol."""
+        """What the model is to explain: scaled images, binarized by the protocol."""
         x = self._scaled(x)
         if self.binarization == "dynamic":
             noise = standard_uniform(ops.shape(x), self.pixel_noise, stream=2)
@@ -274,13 +272,13 @@ class VAE(FusedModel):
         return [*self._trackers]
 
     def train_step(self, data):
-        """One optimiser step on one batch; returns the metrics so far."""
+        """One optimizer step on one batch; returns the metrics so far."""
         x, label, weight = _unpack(data)
         self._clear_losses()  # of an earlier trace
         with tf.GradientTape() as tape:
             terms = self.terms(self._observed(x), label, weight, training=True)
             losses = self.objective.loss(terms)  # (B,)
-            added = sum(self.losses)  # regularisers, and what a layer's call adds
+            added = sum(self.losses)  # regularizers, and what a layer's call adds
             loss = _weighted_mean(losses, weight) + added
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_weights)
@@ -341,7 +339,7 @@ class VAE(FusedModel):
         return labels
 
     def evaluation_images(self, images):
-        """What evaluation sees of images: binarised once and for all, if at all."""
+        """What evaluation sees of images: binarized once and for all, if at all."""
         return binarize(images) if self.binarization == "dynamic" else images
 
     # === What a trained model is for ===
@@ -406,7 +404,7 @@ class VAE(FusedModel):
         Raises:
             UsageError: If a number is out of range, or the model takes no label.
         """
-        seed = portable_normal.check_seed(seed)
+        seed = portable_noise.check_seed(seed)
         num_images = whole_number("num_images", num_images)
         if label is None:
             label = np.arange(num_images) % (self.num_classes or 1)
@@ -416,7 +414,7 @@ class VAE(FusedModel):
         self.refresh_prior()
         z = [
             self.prior.from_noise(
-                *portable_normal.noise(
+                *portable_noise.noise(
                     seed,
                     min(ROWS, num_images - start),
                     self.latent_dim,

@@ -109,12 +109,12 @@ def conv(
     output_bias=None,
     seed: int = 0,
 ) -> tuple[keras.Model, keras.Model]:
-    """Residual convolutional networks, for larger and for colour images.
+    """Residual convolutional networks, for larger and for color images.
 
     The encoder: a 3x3 convolution, then for each width a residual block (He et al.
-    2016, pre-activation, with group normalisation after Wu & He 2018) and a 3x3
+    2016, pre-activation, with group normalization after Wu & He 2018) and a 3x3
     convolution of stride 2, and one matrix product. The decoder mirrors it, with
-    nearest-neighbour upsampling before its convolutions, which leaves no checkerboard
+    nearest-neighbor upsampling before its convolutions, which leaves no checkerboard
     (Odena et al. 2016). Each width halves the resolution.
 
     Args:
@@ -164,7 +164,7 @@ def conv(
     for units in hidden:
         h = _residual(h, units, activation, seeds)
         h = _conv(units, seeds, strides=2)(h)
-    h = layers.Flatten()(_normalised(h, activation))
+    h = layers.Flatten()(_normalized(h, activation))
     params = _dense(posterior_params, seeds, name="posterior_params")(h)
     encoder = keras.Model(inputs, params, name="encoder")
 
@@ -176,7 +176,7 @@ def conv(
         h = _conv(units, seeds)(layers.UpSampling2D(2)(h))
         h = _residual(h, units, activation, seeds)
     output = _conv(channels * likelihood_params, seeds, name="likelihood_params")
-    decoder = keras.Model(inputs, output(_normalised(h, activation)), name="decoder")
+    decoder = keras.Model(inputs, output(_normalized(h, activation)), name="decoder")
     if output_bias is not None:
         output.bias.assign(np.mean(output_bias, axis=(0, 1)))
     return encoder, decoder
@@ -205,15 +205,15 @@ def _hidden(h, units, activation, gated, seeds):
 
 
 def _residual(h, units, activation, seeds):
-    """Two normalised 3x3 convolutions, added to what came in."""
+    """Two normalized 3x3 convolutions, added to what came in."""
     shortcut = h if h.shape[-1] == units else _conv(units, seeds, kernel_size=1)(h)
-    h = _conv(units, seeds)(_normalised(h, activation))
-    h = _conv(units, seeds)(_normalised(h, activation))
+    h = _conv(units, seeds)(_normalized(h, activation))
+    h = _conv(units, seeds)(_normalized(h, activation))
     return layers.Add()([shortcut, h])
 
 
-def _normalised(h, activation):
-    """Group normalisation, at most 8 channels wide, and the activation."""
+def _normalized(h, activation):
+    """Group normalization, at most 8 channels wide, and the activation."""
     groups = h.shape[-1] // math.gcd(h.shape[-1], 8)
     return layers.Activation(activation)(layers.GroupNormalization(groups)(h))
 

@@ -14,8 +14,8 @@ from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.errors import DataError, UsageError
 from keras_vae.files import write_text
-from keras_vae.memory import check_memory
-from keras_vae.run_folder import RunFolder
+from keras_vae.runs.folder import RunFolder
+from keras_vae.runs.memory import check_memory
 
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
 
@@ -46,7 +46,7 @@ def train(config: TrainConfig) -> None:
     check_memory(config, source.image_shape, len(source.train))
     start_tensorflow()
 
-    from keras_vae.runs import build_optimizer, build_vae
+    from keras_vae.runs.build import build_optimizer, build_vae
 
     num_images = len(source.train)
     batch_size = min(config.batch_size, num_images)
@@ -75,7 +75,7 @@ def train(config: TrainConfig) -> None:
 
 
 def _fit(vae, config, source, run, batch_size):
-    from keras_vae import callbacks
+    from keras_vae.training import callbacks
 
     validation = source.validation
     shown = validation or source.test
@@ -131,7 +131,7 @@ def _report(vae, config, source, run, batch_size):
 def _export(config, run):
     from export import export_decoder
     from export.bundle import training_facts
-    from keras_vae.runs import load_run
+    from keras_vae.runs.trained import load_run
 
     vae, _ = load_run(run.path)  # what is exported is what was saved, in float32
     facts = training_facts(run.path)

@@ -17,13 +17,11 @@ import pytest
 import tensorflow as tf
 
 from export import export_decoder
+from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
-from keras_vae.likelihoods import LIKELIHOODS
 from keras_vae.model import VAE
 from keras_vae.networks import NETWORKS
-from keras_vae.objectives import OBJECTIVES, check_parts
-from keras_vae.posteriors import POSTERIORS
-from keras_vae.priors import PRIORS
+from keras_vae.objectives.table import OBJECTIVES, check_parts
 
 LATENT_DIM, IMAGES = 2, 12
 AXES = {
@@ -32,7 +30,7 @@ AXES = {
     "objective": OBJECTIVES,
     "likelihood": LIKELIHOODS,
     "network": NETWORKS,
-    "data": {"grey": (1, None), "colour": (3, None), "labelled": (1, 3)},
+    "data": {"grey": (1, None), "color": (3, None), "labeled": (1, 3)},
     "num_samples": {1: 1, 3: 3},
 }
 

@@ -8,11 +8,12 @@ from keras import layers
 from scipy import special, stats
 
 from keras_vae.data.binarization import binarize
+from keras_vae.distributions.likelihoods import Gaussian
+from keras_vae.distributions.logistic_mixture import DiscretizedLogisticMixture
 from keras_vae.errors import UsageError
-from keras_vae.estimates import estimate as compiled_estimate
-from keras_vae.estimates import summary
 from keras_vae.evaluate import main
-from keras_vae.likelihoods import DiscretisedLogisticMixture, Gaussian
+from keras_vae.metrics.log_likelihood import estimate as compiled_estimate
+from keras_vae.metrics.log_likelihood import summary
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 from keras_vae.train import main as train
@@ -90,7 +91,7 @@ def test_the_bound_is_never_above_the_estimate(linear):
 
 
 def _kl_between_posteriors(vae, images):
-    from keras_vae.divergences import kl_between_gaussians
+    from keras_vae.distributions.divergences import kl_between_gaussians
 
     kernel = vae.decoder.get_weights()[0]
     true = np.linalg.inv(np.eye(2) + kernel @ kernel.T / SIGMA**2)
@@ -117,7 +118,7 @@ def test_the_prior_estimator_agrees_where_the_prior_reaches(linear):
 def test_every_number_of_samples_is_honoured_exactly(linear, num_samples, monkeypatch):
     vae, images, _ = linear
     # at most 12 samples for 100 images at once: 41 are 4 chunks of 11, less 3
-    monkeypatch.setattr("keras_vae.estimates.MAX_FLOATS", 1200 * 6)
+    monkeypatch.setattr("keras_vae.metrics.log_likelihood.MAX_FLOATS", 1200 * 6)
     chunks = -(-num_samples // 12)
     chunk = -(-num_samples // chunks)
     estimates = estimate(vae, images[:100], num_samples=num_samples, seed=3)
@@ -167,7 +168,7 @@ def test_summary_has_means_standard_errors_and_active_units(linear):
 
 
 def test_discrete_pixels_have_bits_per_dimension():
-    likelihood = DiscretisedLogisticMixture(num_mixtures=1)
+    likelihood = DiscretizedLogisticMixture(num_mixtures=1)
     encoder, decoder = mlp(
         (4, 4, 1), 2, posterior_params=4, likelihood_params=4, hidden=(4,)
     )
@@ -178,7 +179,7 @@ def test_discrete_pixels_have_bits_per_dimension():
     assert report["bits_per_dimension"] == pytest.approx(expected)
 
 
-def test_dynamic_pixels_are_binarised_once_and_for_all():
+def test_dynamic_pixels_are_binarized_once_and_for_all():
     encoder, decoder = mlp(
         (4, 4, 1), 2, posterior_params=4, likelihood_params=1, hidden=(4,)
     )

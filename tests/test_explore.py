@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vae import latent, views
 from keras_vae.config import TrainConfig
 from keras_vae.errors import DataError, UsageError
 from keras_vae.explore import Attribute, Interpolate, Manifold, Traverse, main
-from keras_vae.runs import build_vae
+from keras_vae.exploring import paths, views
+from keras_vae.runs.build import build_vae
+from keras_vae.runs.trained import TrainedRun
 from keras_vae.train import main as train
-from keras_vae.trained_run import TrainedRun
 
 SHAPE = (6, 5, 1)
 
@@ -149,7 +149,7 @@ def test_views_of_other_models(data, tmp_path, options, unit):
         np.testing.assert_array_equal(values, trained.mean.var(axis=0))
 
 
-@pytest.mark.parametrize("path", latent.PATHS)
+@pytest.mark.parametrize("path", paths.PATHS)
 def test_interpolation_begins_and_ends_at_its_images(trained, path):
     table = view(trained, Interpolate(images=(2, 7), path=path, steps=4))
     ends = trained.vae.reconstruct(trained.images[[2, 7]])
@@ -178,7 +178,7 @@ def test_attribute_adds_the_difference_of_the_class_means(trained):
 def test_manifold_is_the_plane_on_quantiles(run):
     trained = TrainedRun(run)
     table = view(trained, Manifold(steps=4))
-    z = latent.quantile_grid(4)
+    z = paths.quantile_grid(4)
     expected = trained.vae.decode(z[1, 2][None])
     np.testing.assert_allclose(table.images[1, 2], expected[0], atol=1e-6)
     assert table.columns == ["-1.2", "-0.3", "0.3", "1.2"] == table.rows[::-1]

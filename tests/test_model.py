@@ -8,12 +8,12 @@ from scipy.stats import norm
 
 from keras_vae.config import TrainConfig
 from keras_vae.data.binarization import binarize
+from keras_vae.distributions.posteriors import DiagonalGaussian
+from keras_vae.distributions.sampling import Sampling
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
-from keras_vae.posteriors import DiagonalGaussian
-from keras_vae.runs import build_vae
-from keras_vae.sampling import Sampling
+from keras_vae.runs.build import build_vae
 
 
 def images(number, shape=(6, 5, 1), seed=0):
@@ -341,8 +341,8 @@ def test_a_conditional_model_insists_on_its_labels():
         vae.encode(x, [0, 1, 2, 3])
 
 
-def test_the_reported_loss_is_what_is_minimised():
-    """A regulariser counts in the loss, in training and validation, not in the elbo."""
+def test_the_reported_loss_is_what_is_minimized():
+    """A regularizer counts in the loss, in training and validation, not in the elbo."""
     encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
     hidden = layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.1))
     z = keras.Input((3,))

@@ -32,7 +32,7 @@ def test_the_python_way_runs(tmp_path, monkeypatch):
 def test_the_onnx_way_runs(tmp_path, monkeypatch):
     from export import export_decoder
     from keras_vae.config import TrainConfig
-    from keras_vae.runs import build_vae
+    from keras_vae.runs.build import build_vae
 
     monkeypatch.chdir(tmp_path)
     vae = build_vae(TrainConfig(hidden=(8,)), (28, 28, 1), num_images=1)

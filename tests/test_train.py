@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_vae import train as train_module
-from keras_vae.runs import load_run
+from keras_vae.runs.trained import load_run
 from keras_vae.train import main
 
 
@@ -215,7 +215,9 @@ def test_a_run_outlives_the_failure_of_what_was_to_replace_it(
         raise MemoryError("too much of it")
 
     if learning_rate == "0.01":
-        monkeypatch.setattr("keras_vae.callbacks.Weights.on_epoch_end", exhausted)
+        monkeypatch.setattr(
+            "keras_vae.training.callbacks.Weights.on_epoch_end", exhausted
+        )
     before = contents(old)
     more = ["--overwrite", "--learning-rate", learning_rate]
     assert main(options(data, old, *more)) in (2, 6)
@@ -230,7 +232,9 @@ def test_a_run_stays_until_another_is_trained(old, data, capsys, monkeypatch):
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_vae.callbacks.ImageGrids.on_epoch_end", interrupted)
+    monkeypatch.setattr(
+        "keras_vae.training.callbacks.ImageGrids.on_epoch_end", interrupted
+    )
     before = contents(old)
     arguments = options(data, old, "--overwrite", "--export", "none")
     assert main(arguments) == 130

@@ -106,7 +106,7 @@ def read_idx(path: Path, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
     as a big-endian uint32, then the values (LeCun, "The MNIST database").
 
     Args:
-        path: The file; gzip is recognised by its first bytes, not by its name.
+        path: The file; gzip is recognized by its first bytes, not by its name.
         ranks: The ranks that are acceptable.
 
     Returns:

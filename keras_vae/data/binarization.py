@@ -1,4 +1,4 @@
-"""Binarisation protocols: what a model of binary pixels sees of grey images.
+"""Binarization protocols: what a model of binary pixels sees of grey images.
 
 Log-likelihoods under different protocols are never compared, so the protocol is named
 in every metrics file.
@@ -13,7 +13,7 @@ def binarize(images: np.ndarray, seed: int = EVALUATION_SEED) -> np.ndarray:
     """Draws each pixel from Bernoulli(grey level), once.
 
     Salakhutdinov & Murray (2008) made binary MNIST so. The default seed is that of
-    every evaluation: a test set is binarised once and for all.
+    every evaluation: a test set is binarized once and for all.
 
     Args:
         images: (N, H, W, C), uint8, or float in [0, 1].

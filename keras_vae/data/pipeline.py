@@ -6,8 +6,9 @@ once, and keep their dtype until the compiled step scales them. The last batch o
 epoch is padded to full length with images of weight 0, so that every batch has the same
 static shape and a program for it is compiled once.
 
-A slice is K batches stacked, for `keras_vae.fused_steps`: (number, (images, labels,
-weight)) with tensors (K, B, ...), of which only the first `number` batches count.
+A slice is K batches stacked, for `keras_vae.training.fused_steps`: (number, (images,
+labels, weight)) with tensors (K, B, ...), of which only the first `number` batches
+count.
 """
 
 import math

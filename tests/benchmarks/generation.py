@@ -48,7 +48,7 @@ class GenerationConfig:
 def vae_generate(run, done):
     """This package in Python, with its seeded draws."""
     start_tensorflow()
-    from keras_vae.runs import load_run
+    from keras_vae.runs.trained import load_run
 
     vae, _ = load_run(run)
     _serve(vae.generate, done)
@@ -58,7 +58,7 @@ def keras_predict(run, done):
     """Keras's own way to run a model on many inputs."""
     start_tensorflow()
     from export.decoder import decoder_mean
-    from keras_vae.runs import load_run
+    from keras_vae.runs.trained import load_run
 
     model = decoder_mean(load_run(run)[0])
     draw = _prior(run)

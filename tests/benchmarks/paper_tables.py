@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.paper_tables`: log-likelihoods beside published ones.
 
-A row is a run of `keras_vae.train` and `keras_vae.evaluate` on dynamically binarised
+A row is a run of `keras_vae.train` and `keras_vae.evaluate` on dynamically binarized
 MNIST, all 60,000 training images; the architecture is the paper's, batch size,
-optimiser and schedule are ours. A row that is there already is not trained again, so
+optimizer and schedule are ours. A row that is there already is not trained again, so
 that the table can be made row by row. To add a row: a line in `ROWS`.
 """
 

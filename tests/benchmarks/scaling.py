@@ -33,7 +33,7 @@ class ScalingConfig:
     num_images: tuple[int, ...] = (15_000, 60_000, 240_000)
     """Images in an epoch."""
     batch_sizes: tuple[int, ...] = (32, 128, 512, 2048)
-    """Images in an optimiser step."""
+    """Images in an optimizer step."""
     rounds: int = 3
     """Epochs measured in each process, after one that is not."""
     output: Path | None = None

@@ -36,7 +36,7 @@ class TrainingConfig:
     rounds: int = 5
     """Epochs measured, after two that are not."""
     batch_size: int = 128
-    """Images in an optimiser step."""
+    """Images in an optimizer step."""
     contenders: tuple[str, ...] = ()
     """Who takes part beside ours; by default everybody."""
     output: Path | None = None
@@ -49,7 +49,7 @@ def ours(images, batch_size, done, precision="float32"):
     import keras
 
     from keras_vae.config import TrainConfig
-    from keras_vae.runs import build_vae
+    from keras_vae.runs.build import build_vae
 
     config = TrainConfig(precision=precision)
     vae = build_vae(config, images.shape[1:], num_images=len(images))

@@ -13,9 +13,9 @@ from export import FORMATS, export_decoder
 from export.decoder import decoder_mean
 from export.parity import generator_calls, max_error, parity_batches
 from export.runtimes import RUNTIMES, load_runtime
+from keras_vae.distributions.portable_noise import noise
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
-from keras_vae.portable_normal import noise
 
 EXAMPLES = Path(load_runtime("numpy").__file__).parent
 
@@ -26,7 +26,7 @@ def tiny_mlp():
 
 
 def tiny_conditional_conv():
-    """Convolutions of every kind, normalisation, several activations, and a label."""
+    """Convolutions of every kind, normalization, several activations, and a label."""
     layers = keras.layers
     encoder, _ = mlp(
         (16, 16, 1),

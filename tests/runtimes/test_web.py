@@ -19,9 +19,9 @@ from export import export_decoder
 from export.parity import Artifact, check_parity
 from export.runtimes.python_onnxruntime import load_decoder
 from export.to_web import find_runtime, importance, latent_range
+from keras_vae.distributions.portable_noise import noise
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
-from keras_vae.portable_normal import noise
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -90,7 +90,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module", params=["grey", "conditional colour"])
+@pytest.fixture(scope="module", params=["grey", "conditional color"])
 def exported(request, tmp_path_factory):
     """A model and the folder it is exported to."""
     try:
@@ -191,7 +191,7 @@ def painted(page):
 
 
 def canvas(page, selector="#image"):
-    """A canvas's colours, uint8 (height, width, 3)."""
+    """A canvas's colors, uint8 (height, width, 3)."""
     shape, data = page.eval_on_selector(
         selector,
         """canvas => {

@@ -1,4 +1,4 @@
-/* Writes one generated image as PGM (grey) or PPM (colour):
+/* Writes one generated image as PGM (grey) or PPM (color):
  *     gcc -O2 -I BUNDLE/c main.c BUNDLE/c/decoder.c BUNDLE/c/draw.c -lm -o generate
  *     ./generate 7 0 > image.pgm          seed, index[, label]
  */

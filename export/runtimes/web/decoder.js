@@ -20,7 +20,7 @@ const open = (name, options) =>
 export async function load() {
   const decoder = open("decoder.onnx");
   decoder.catch(() => {}); // the first decode reports it
-  // Its many small nodes take longer to optimise than to run.
+  // Its many small nodes take longer to optimize than to run.
   const generator = await open("generator.onnx", { graphOptimizationLevel: "disabled" });
 
   let last = Promise.resolve();

@@ -311,9 +311,9 @@ function buildSliders() {
 }
 
 function build() {
-  const colour = C < 3 ? "grey" : "colour";
+  const color = C < 3 ? "grey" : "color";
   const prior = facts.prior.replaceAll("_", " ");
-  $("facts").textContent = `${H} × ${W} ${colour} images from ${D} numbers, ${prior} prior`;
+  $("facts").textContent = `${H} × ${W} ${color} images from ${D} numbers, ${prior} prior`;
   $("save-image").title = `${W} × ${H}`;
   $("save-large").title = `${W * enlarge} × ${H * enlarge}`;
   buildSliders();

@@ -1,0 +1,1 @@
+"""Posteriors, priors and likelihoods, the noise they draw, and what joins them."""

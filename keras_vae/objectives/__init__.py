@@ -1,0 +1,1 @@
+"""What training minimizes, from the terms of one pass of the model."""

@@ -1,0 +1,148 @@
+"""Charts of a run: numpy arrays in, PNG out. No TensorFlow.
+
+Matplotlib is imported when the first chart is drawn, and used without pyplot, which
+keeps state and looks for a screen.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_vae.files import replaced
+
+ACTIVE = 0.01  # variance of the posterior mean from which on a latent is in use
+
+
+def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -> None:
+    """Draws charts side by side.
+
+    Args:
+        charts: Functions of one matplotlib `Axes`, which they draw on.
+        path: where to, PNG; the file appears whole or not at all, and has the same
+            bytes for the same charts.
+        title: A sentence above all.
+
+    Raises:
+        OSError: if it cannot be written.
+
+    Example:
+        >>> save_charts([partial(draw_history, history=history)], "history.png")
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4 * len(charts), 5.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for axes, draw in zip(
+        figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True
+    ):
+        draw(axes)
+    with replaced(Path(path)) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")):
+    """Draws where images are encoded, colored by class.
+
+    Args:
+        axes: matplotlib `Axes`.
+        points: float (N, 2).
+        labels: int (N,), or None.
+        class_names: Names of the classes; default: their numbers.
+        names: Of the two axes.
+    """
+    from matplotlib import colormaps
+
+    axes.set_title(
+        "Posterior means of the test images"
+        + (", by class" if labels is not None else "")
+    )
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    size = min(30, max(5, 20_000 / len(points)))  # fewer points, larger ones
+    style = {"s": size, "alpha": 0.6, "linewidths": 0}
+    if labels is None:
+        axes.scatter(*points.T, **style)
+        return
+    classes = np.unique(labels)
+    if len(classes) <= 10:
+        colors = colormaps["tab10"].colors
+    else:
+        colors = colormaps["turbo"](np.linspace(0, 1, len(classes)))
+    rank = np.searchsorted(classes, labels)
+    # in the order of the images: no class hides the others
+    axes.scatter(*points.T, c=np.asarray(colors)[rank], **style)
+    for index, label in enumerate(classes):
+        name = str(class_names[label] if class_names else label)
+        middle = np.median(points[rank == index], axis=0)
+        axes.annotate(
+            name,
+            middle,
+            ha="center",
+            va="center",
+            weight="bold",
+            bbox={"boxstyle": "round", "fc": "white", "ec": colors[index], "lw": 2},
+        )
+        axes.scatter([], [], color=colors[index], label=name)
+    if len(classes) <= 20:  # otherwise there is no room
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def draw_relevance(axes, values, mean, name="KL divergence, nats per image"):
+    """Draws bars, the highest first, one for each latent.
+
+    Latents whose posterior mean has a variance of at most 0.01 are drawn grey: they are
+    not in use (Burda et al. 2015, section 5.2).
+
+    Args:
+        axes: matplotlib `Axes`.
+        values: float (D,), what each latent dimension carries.
+        mean: float (N, D), the posterior mean of each image.
+        name: What `values` are, with the unit.
+    """
+    order = np.argsort(-values, kind="stable")
+    active = mean.var(axis=0) > ACTIVE
+    colors = ["tab:blue" if used else "silver" for used in active[order]]
+    axes.bar(range(len(values)), values[order], color=colors)
+    axes.set_title(f"Latents: {active.sum()} of {len(values)} active")
+    axes.set_ylabel(name)
+    axes.set_xlabel("latent, most relevant first")
+    step = math.ceil(len(values) / 50)  # names that have room
+    places = range(0, len(values), step)
+    axes.set_xticks(places, [f"z{order[k]}" for k in places])
+    if len(places) > 12:
+        axes.tick_params("x", labelrotation=90, labelsize=8)
+
+
+def read_history(path: Path | str) -> dict[str, np.ndarray]:
+    """The columns of a history.csv, float (epochs,) each."""
+    table = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True))
+    return {name: table[name] for name in table.dtype.names}
+
+
+def draw_history(axes, history: dict[str, np.ndarray]):
+    """Draws the loss of each epoch, in training and, where it was taken, validation.
+
+    Args:
+        axes: matplotlib `Axes`.
+        history: Columns of history.csv: `epoch`, `loss`, `val_loss`.
+    """
+    for column, name in (("loss", "training"), ("val_loss", "validation")):
+        if column in history:
+            values = history[column]
+            axes.plot(
+                history["epoch"],
+                values,
+                ".-",
+                label=f"{name}, at last {values[-1]:.2f}",
+            )
+    axes.set_title("Loss")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats per image")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend()

@@ -1,0 +1,124 @@
+"""Grids of images: numpy arrays in, PNG or GIF out. No TensorFlow."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_vae.files import replaced
+
+GAP = 2  # pixels between images, before enlargement
+TARGET_WIDTH = 960  # small grids are enlarged by a whole factor up to about this
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Lays images out in rows, left to right, top to bottom, with thin white lines.
+
+    Args:
+        images: (N, H, W, C), uint8, or float in [0, 1]; C is 1 or 3.
+        columns: images in a row; default: about as many as rows.
+
+    Returns:
+        uint8 (rows * (H + 2) - 2, columns * (W + 2) - 2, C).
+
+    Raises:
+        ValueError: if there is no image, or `images` does not have four axes.
+
+    Example:
+        >>> image_grid(np.zeros((6, 28, 28, 1), np.uint8), columns=3).shape
+        (58, 88, 1)
+    """
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            "Expected images of shape (N, H, W, C) with N >= 1; "
+            f"got {images.shape}. Add the missing axis."
+        )
+    number, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    grid = np.full(
+        (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels),
+        255,
+        np.uint8,
+    )
+    for index, image in enumerate(to_uint8(images)):
+        top = index // columns * (height + GAP)
+        left = index % columns * (width + GAP)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def pair_grid(
+    lefts: np.ndarray, rights: np.ndarray, columns: int | None = None
+) -> np.ndarray:
+    """Lays pairs of images out in rows: in each pair left the one, right the other.
+
+    Args:
+        lefts: (N, H, W, C), uint8, or float in [0, 1]; the inputs.
+        rights: of the same shape; the reconstructions.
+        columns: pairs in a row; default: about as many as rows.
+
+    Returns:
+        uint8 grid of N pairs, a pair's two images without a line between them.
+    """
+    return image_grid(
+        np.concatenate([to_uint8(lefts), to_uint8(rights)], axis=2), columns
+    )
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Grey levels 0 to 255, rounded half to even; float pixels are taken as [0, 1]."""
+    if images.dtype == np.uint8:
+        return images
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
+
+def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> None:
+    """Writes a picture, enlarged by a whole factor where it is small.
+
+    Args:
+        array: uint8 (H, W, 1) or (H, W, 3).
+        path: where to; the file appears whole or not at all.
+        enlarge: whether to.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    factor = max(1, TARGET_WIDTH // array.shape[1]) if enlarge else 1
+    array = array.repeat(factor, axis=0).repeat(factor, axis=1)
+    with replaced(Path(path)) as temporary:
+        _picture(array).save(temporary, format="PNG")
+
+
+def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> None:
+    """Writes an animation that goes forth and back, again and again.
+
+    It rests at its ends for five frames' time.
+
+    Args:
+        frames: F >= 1 pictures, uint8 (H, W, 1) or (H, W, 3) each, of one size.
+        path: where to; the file appears whole or not at all.
+        seconds: how long a frame is shown.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    last = len(frames) - 1
+    order = [*range(last + 1), *range(last - 1, 0, -1)]
+    first, *others = (_picture(frames[index]) for index in order)
+    durations = [1000 * seconds * (5 if k in (0, last) else 1) for k in order]
+    with replaced(Path(path)) as temporary:
+        first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=durations,
+            loop=0,
+        )
+
+
+def _picture(array):
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

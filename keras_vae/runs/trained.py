@@ -1,0 +1,181 @@
+"""From a run folder to its trained model, and the images it is to be tested on."""
+
+import dataclasses
+import warnings
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from keras_vae.config import TrainConfig
+from keras_vae.data import sources
+from keras_vae.distributions import portable_noise
+from keras_vae.distributions.divergences import closed_form_kl
+from keras_vae.errors import DataError, ModelError, UsageError
+from keras_vae.model import ROWS, VAE
+from keras_vae.runs.build import build_vae
+from keras_vae.runs.folder import RunFolder
+
+
+def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
+    """The trained model of a run folder.
+
+    The model is built from `config.json`, and only arrays are read from `model.keras`:
+    no code in the file is run.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The model with its trained weights, in float32, and the config of the run.
+
+    Raises:
+        ModelError: If the folder holds no complete run.
+
+    Example:
+        >>> vae, config = load_run("saved_models/vae")
+    """
+    folder = RunFolder(run)
+    folder.check_finished()
+    config, data = folder.read()
+    try:
+        vae = build_vae(
+            dataclasses.replace(config, precision="float32"),
+            tuple(data["image_shape"]),
+            data["num_classes"],
+            num_images=data["num_images"],
+        )
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{folder.config} describes no model: {error} Train the run again."
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # layers without weights
+            vae.load_weights(folder.model)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        raise ModelError(
+            f"{folder.model} does not hold the weights that config.json describes: "
+            f"{reason}."
+        ) from error
+    return vae, config
+
+
+class TrainedRun:
+    """A trained model with its test images, read and encoded when first needed.
+
+    Args:
+        run: The run folder.
+
+    Attributes:
+        run: The run folder.
+        vae: The model.
+        config: The options it was trained with.
+        data: What config.json notes about the data set.
+
+    Raises:
+        KerasVAEError: If the run or its data cannot be used.
+
+    Example:
+        >>> trained = TrainedRun(Path("saved_models/vae"))
+        >>> trained.decode(trained.mean[:8]).shape
+        (8, 28, 28, 1)
+    """
+
+    def __init__(self, run: Path):
+        self.run = Path(run)
+        self.vae, _ = load_run(run)
+        self.config, self.data = RunFolder(self.run).read()
+
+    @cached_property
+    def source(self) -> sources.ImageSource:
+        """The data set of the run."""
+        name = self.data["name"]
+        source = sources.load(
+            self.config.dataset,
+            seed=self.config.seed,
+            validation_images=self.config.validation_images,
+        )
+        if source.name != name:
+            raise DataError(
+                f"The run was trained on {name}, but {self.config.dataset} is now "
+                f"{source.name}; make {name} available again."
+            )
+        return source
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The test images as the model sees them, uint8 (N, H, W, C)."""
+        return self.vae.evaluation_images(self.source.test.images)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Where the test images are encoded, float32 (N, D)."""
+        return self.vae.encode(self.images, self.source.test.labels)
+
+    @cached_property
+    def relevance(self) -> tuple[np.ndarray, str]:
+        """What each latent carries, float (D,), and the name of that measure."""
+        vae = self.vae
+        images, labels = vae.arrays(self.images, self.source.test.labels)
+        kl = closed_form_kl(vae.posterior, vae.prior)
+        parts = []
+        for start in range(0, len(images) if kl else 0, ROWS):
+            rows = slice(start, start + ROWS)
+            label = ops.convert_to_tensor(labels[rows])
+            params = vae._params(vae._scaled(images[rows]), label)
+            parts.append(ops.convert_to_numpy(kl(params)))
+        if parts and parts[0].shape[1] == vae.latent_dim:
+            return np.concatenate(parts).mean(axis=0), "nats"
+        return self.mean.var(axis=0), "variance"
+
+    def check_image(self, index: int) -> int:
+        """The index, if there is such a test image."""
+        if not 0 <= index < len(self.images):
+            raise UsageError(
+                f"Test images are numbered from 0 to {len(self.images) - 1}; got "
+                f"{index}."
+            )
+        return index
+
+    def class_name(self, label: int) -> str:
+        """How a class is called."""
+        names = self.data["class_names"]
+        return str(label) if names is None else names[label]
+
+    def describe(self, index: int) -> str:
+        """How a test image is called."""
+        labels = self.source.test.labels
+        kind = "" if labels is None else f" ({self.class_name(labels[index])})"
+        return f"image {index}{kind}"
+
+    def prior_draws(self, seed: int, num: int = 1) -> np.ndarray:
+        """The latents of the images that `VAE.generate` makes of a seed, (num, D)."""
+        self.vae.refresh_prior()
+        noise = portable_noise.noise(seed, num, self.vae.latent_dim)
+        return np.asarray(self.vae.prior.from_noise(*noise))
+
+    def check_label(self, label: int | None, image: int | None = None) -> int | None:
+        """The class to decode as; None for a model that is not conditional."""
+        number = self.vae.num_classes
+        if number is None:
+            if label is not None:
+                raise UsageError("This model takes no label; leave --label out.")
+            return None
+        if label is None and image is not None:
+            label = int(self.source.test.labels[image])
+        if label is None or not 0 <= label < number:
+            raise UsageError(
+                f"This model is conditional: choose a class from 0 to {number - 1} "
+                f"with --label; got {label}."
+            )
+        return label
+
+    def decode(self, z: np.ndarray, label: int | None = None) -> np.ndarray:
+        """Mean images (..., H, W, C) of latents (..., D)."""
+        rows = np.reshape(z, (-1, z.shape[-1]))
+        labels = None if label is None else np.full(len(rows), label, np.int64)
+        images = self.vae.decode(rows, labels)
+        return images.reshape(*z.shape[:-1], *images.shape[1:])

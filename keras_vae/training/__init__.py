@@ -1,0 +1,1 @@
+"""How a model is trained: many steps in one program, callbacks, optimizers."""

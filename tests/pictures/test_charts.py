@@ -1,0 +1,73 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from keras_vae.pictures import charts
+
+
+@pytest.fixture
+def axes():
+    return Figure().subplots()
+
+
+def test_latents_are_drawn_and_named_by_class(axes):
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    labels = np.arange(30) % 3 * 2  # classes 0, 2, 4
+    names = ["zero", "one", "two", "three", "four"]
+    charts.draw_latents(axes, points, labels, names, names=("z3", "z5"))
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), points)
+    assert len(np.unique(axes.collections[0].get_facecolors(), axis=0)) == 3
+    assert [text.get_text() for text in axes.texts] == ["zero", "two", "four"]
+    assert axes.texts[1].xy == pytest.approx(np.median(points[labels == 2], axis=0))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z3", "z5")
+
+
+def test_latents_without_classes_and_with_many(axes):
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    charts.draw_latents(axes, points)
+    assert not axes.texts and axes.get_legend() is None
+    charts.draw_latents(axes, points, np.arange(60) % 30)
+    assert len(axes.texts) == 30 and axes.get_legend() is None
+
+
+def test_bars_are_ordered_and_inactive_ones_are_grey(axes):
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(500, 3)) * [1.0, 0.05, 0.5]
+    charts.draw_relevance(axes, np.array([0.5, 0.01, 2.0]), mean)
+    assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.01]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["z2", "z0", "z1"]
+    colors = [bar.get_facecolor() for bar in axes.patches]
+    assert colors[0] == colors[1] != colors[2]
+    assert axes.get_title() == "Latents: 2 of 3 active"
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_history_is_read_and_drawn(axes, tmp_path, epochs):
+    rows = [f"{k + 1},0.5,{100 - k},{101 - k}" for k in range(epochs)]
+    text = "\n".join(["epoch,seconds,loss,val_loss", *rows])
+    (tmp_path / "history.csv").write_text(text + "\n")
+    history = charts.read_history(tmp_path / "history.csv")
+    charts.draw_history(axes, history)
+    training, validation = axes.lines
+    np.testing.assert_array_equal(training.get_xdata(), np.arange(epochs) + 1)
+    np.testing.assert_array_equal(training.get_ydata(), 100 - np.arange(epochs))
+    np.testing.assert_array_equal(validation.get_ydata(), 101 - np.arange(epochs))
+    del history["val_loss"]  # a run without validation images
+    charts.draw_history(axes, history)
+    assert len(axes.lines) == 3
+
+
+def test_charts_side_by_side_have_the_same_bytes_again(tmp_path):
+    mean = np.random.default_rng(0).normal(size=(20, 2))
+    drawn = [
+        partial(charts.draw_latents, points=mean),
+        partial(charts.draw_relevance, values=np.array([1.0, 2.0]), mean=mean),
+    ]
+    for name in ("a.png", "b.png"):
+        charts.save_charts(drawn, tmp_path / name, "Title")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (1280, 560) and "Software" not in picture.info

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vae.pictures.grids import image_grid, pair_grid, save_gif, save_png, to_uint8
+from keras_vae.pictures.tables import Table, labeled_grid
+
+
+def test_grid_places_images_in_rows():
+    images = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 3, 4, 1), np.uint8
+    )
+    grid = image_grid(images, columns=2)
+    assert grid.shape == (3 * 3 + 2 * 2, 2 * 4 + 2, 1)
+    assert (grid[:3, :4] == 1).all() and (grid[:3, 6:] == 2).all()
+    assert (grid[10:, :4] == 5).all()
+    assert (grid[3:5] == 255).all() and (grid[10:, 6:] == 255).all()
+
+
+def test_pairs_stand_left_and_right():
+    left, right = np.zeros((2, 3, 3, 3), np.uint8), np.ones((2, 3, 3, 3), np.float32)
+    grid = pair_grid(left, right, columns=1)
+    assert grid.shape == (8, 6, 3)
+    assert (grid[:3, :3] == 0).all() and (grid[:3, 3:] == 255).all()
+
+
+def test_float_pixels_become_the_nearest_grey_level():
+    levels = np.arange(256, dtype=np.float32) / 255
+    np.testing.assert_array_equal(to_uint8(levels), np.arange(256))
+    np.testing.assert_array_equal(to_uint8(np.array([-1.0, 2.0])), [0, 255])
+
+
+def test_a_grid_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="N >= 1; got"):
+        image_grid(np.zeros((0, 3, 3, 1)))
+    with pytest.raises(ValueError, match=r"got \(3, 3, 1\)"):
+        image_grid(np.zeros((3, 3, 1)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_comes_back_enlarged(tmp_path, channels):
+    array = np.random.default_rng(0).integers(0, 256, (5, 480, channels), np.uint8)
+    save_png(array, tmp_path / "a.png")
+    save_png(array, tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        pixels = np.asarray(picture).reshape(10, 960, channels)
+    np.testing.assert_array_equal(pixels[::2, ::2], array)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gif_goes_forth_and_back(tmp_path, channels):
+    levels = [0, 40, 90, 250]
+    frames = [np.full((4, 6, channels), level, np.uint8) for level in levels]
+    save_gif(frames, tmp_path / "a.gif", seconds=0.05)
+    save_gif(frames, tmp_path / "b.gif", seconds=0.05)
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert (picture.n_frames, picture.size, picture.info["loop"]) == (6, (6, 4), 0)
+        found = []
+        for index in range(6):
+            picture.seek(index)
+            found.append(
+                (picture.convert("L").getpixel((2, 2)), picture.info["duration"])
+            )
+    assert [level for level, _ in found] == [0, 40, 90, 250, 90, 40]
+    assert [duration for _, duration in found] == [250, 50, 50, 250, 50, 50]
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+def test_gif_of_one_frame(tmp_path):
+    save_gif([np.zeros((4, 6, 1), np.uint8)], tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_labeled_grid_holds_the_images_between_labels(channels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 3, 28, 28, channels), np.uint8)
+    bare = labeled_grid(images)
+    body = image_grid(images.reshape(-1, 28, 28, channels), columns=3)
+    body = body.repeat(4, axis=0).repeat(4, axis=1)  # images of 112 pixels
+    np.testing.assert_array_equal(bare[12:-12, 12:-12], body)
+    full = labeled_grid(
+        images, rows=["a", "long name"], columns=list("abc"), title="t", caption="c"
+    )
+    top = 12 + 2 * 22
+    np.testing.assert_array_equal(
+        full[top : top + body.shape[0], -12 - body.shape[1] : -12], body
+    )
+    assert (full[0] == 255).all() and (full[-1] == 255).all()  # margins
+    assert (full[:, 0] == 255).all() and (full[:, -1] == 255).all()
+    for part in (full[:34], full[34:top], full[-34:], full[top:-34, :80]):
+        assert (part < 128).any()  # something is written
+
+
+def test_labeled_grid_is_as_wide_as_its_title():
+    images = np.zeros((1, 1, 28, 28, 1))
+    short, long = (
+        labeled_grid(images, title=title) for title in ("t", 30 * "a long title ")
+    )
+    assert short.shape[1] == 12 * 28 + 24 < 1000 < long.shape[1]
+    assert (long[:, -5:] == 255).all()
+
+
+def test_table_becomes_a_picture_or_an_animation(tmp_path):
+    images = np.random.default_rng(0).random((2, 4, 5, 5, 1))
+    first = np.zeros((2, 5, 5, 1), np.uint8)
+    table = Table(
+        images, ["a", "b"], list("wxyz"), "Title", "caption", before=("input", first)
+    )
+    table.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        found = np.asarray(picture)[..., None]
+    together = np.concatenate([first[:, None], to_uint8(images)], axis=1)
+    expected = labeled_grid(
+        together,
+        rows=["a", "b"],
+        columns=["input", *"wxyz"],
+        title="Title",
+        caption="caption",
+    )
+    np.testing.assert_array_equal(found, expected)
+    table.save(tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 6
