@@ -16,7 +16,8 @@ _MODULE_OF = {
     "TrainConfig": "config",
     "load": "data.sources",
     "ImageSource": "data.sources",
-    "Split": "data.sources",
+    "Split": "data.splits",
+    "ArraySplit": "data.splits",
 }
 
 __all__ = [*_MODULE_OF]

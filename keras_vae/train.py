@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> None:
         source.image_shape,
         source.num_classes,
         num_images=num_images,
-        data_mean=source.train.images.mean(axis=0) / 255,
+        data_mean=source.train.mean_image() if config.output_bias else None,
     )
     steps = config.fused_steps or "auto"
     if config.fused_steps:  # 1 is the stock loop
@@ -79,13 +79,12 @@ def _fit(vae, config, source, run, batch_size):
 
     validation = source.validation
     shown = validation or source.test
-    rows = np.linspace(0, len(shown.images) - 1, NUM_RECONSTRUCTED).astype(int)
+    shown = shown.take(np.linspace(0, len(shown) - 1, NUM_RECONSTRUCTED).astype(int))
     vae.fit(
-        source.train.images,
-        source.train.labels,
+        source.train,
         batch_size=batch_size,
         epochs=config.epochs,
-        validation_data=validation and (validation.images, validation.labels),
+        validation_data=validation,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
             callbacks.StopOnDivergence(),
@@ -93,8 +92,8 @@ def _fit(vae, config, source, run, batch_size):
             callbacks.Weights(run.checkpoints, "val_elbo" if validation else "elbo"),
             callbacks.ImageGrids(
                 run.samples,
-                shown.images[rows],
-                None if shown.labels is None else shown.labels[rows],
+                shown.images,
+                shown.labels,
                 seed=config.seed,
             ),
         ],
@@ -105,8 +104,7 @@ def _fit(vae, config, source, run, batch_size):
 def _report(vae, config, source, run, batch_size):
     """Writes the metrics of the test split."""
     metrics = vae.evaluate(
-        source.test.images,
-        source.test.labels,
+        source.test,
         batch_size=batch_size,
         verbose=0,
         return_dict=True,
@@ -114,7 +112,7 @@ def _report(vae, config, source, run, batch_size):
     report = {
         "dataset": source.name,
         "split": "test",
-        "num_images": len(source.test.images),
+        "num_images": len(source.test),
         "binarization": config.binarization,
         "estimator": "elbo",
         "num_samples": config.num_samples,

@@ -17,11 +17,12 @@ import pytest
 import tensorflow as tf
 
 from export import export_decoder
+from keras_vae.distributions.latents import OneLevel
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import NETWORKS
-from keras_vae.objectives.table import OBJECTIVES, check_parts
+from keras_vae.objectives.table import OBJECTIVES, check_latents
 
 LATENT_DIM, IMAGES = 2, 12
 AXES = {
@@ -41,7 +42,8 @@ def spelled(combination):
 
 def makes_sense(posterior, prior, objective, *_):
     try:
-        check_parts(OBJECTIVES[objective](), POSTERIORS[posterior](2), PRIORS[prior](2))
+        latents = OneLevel(POSTERIORS[posterior](2), PRIORS[prior](2))
+        check_latents(OBJECTIVES[objective](), latents)
     except UsageError:
         return False
     return True
@@ -171,9 +173,9 @@ def test_nonsense_is_one_clear_sentence(three):
     if makes_sense(*three):
         return
     posterior, prior, objective = three
-    parts = OBJECTIVES[objective](), POSTERIORS[posterior](2), PRIORS[prior](2)
     with pytest.raises(UsageError) as error:
-        check_parts(*parts)
+        latents = OneLevel(POSTERIORS[posterior](2), PRIORS[prior](2))
+        check_latents(OBJECTIVES[objective](), latents)
     message = str(error.value)
     assert message.endswith(".") and "\n" not in message and 40 < len(message) < 200
     with pytest.raises(UsageError, match="needs|mixture of|draws from"):

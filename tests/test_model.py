@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -230,8 +232,9 @@ def test_saved_model_comes_back_with_every_argument(tmp_path):
     vae.save(tmp_path / "vae.keras")
     again = keras.saving.load_model(tmp_path / "vae.keras")
     assert isinstance(again, VAE)
-    for part in ("posterior", "prior", "likelihood", "objective"):
-        assert again.get_config()[part] == vae.get_config()[part]
+    for part in ("latents", "likelihood", "objective"):
+        configs = [json.dumps(model.get_config()[part]) for model in (again, vae)]
+        assert configs[0] == configs[1]
     assert again.num_samples == 4 and again.num_classes == 3 and again.seed == 1
     assert float(again.objective.beta) == 2.5
     assert isinstance(again.optimizer, keras.optimizers.SGD)

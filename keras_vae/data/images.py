@@ -9,25 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError
 
 CHUNK_VALUES = 2**22  # values checked at once: bounds the temporaries to tens of MB
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images of one split, with their labels where there are any.
-
-    Attributes:
-        images: uint8 (N, H, W, C).
-        labels: int64 (N,), class numbers from 0, or `None`.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +47,7 @@ class RawSource:
     class_names: tuple[str, ...] | None = None
 
 
-def to_splits(raw: dict[str, RawSplit]) -> dict[str, Split]:
+def to_splits(raw: dict[str, RawSplit]) -> dict[str, ArraySplit]:
     """Checks the splits of one source, each alone and against each other.
 
     Args:
@@ -81,7 +66,7 @@ def to_splits(raw: dict[str, RawSplit]) -> dict[str, Split]:
         labels = part.labels
         if labels is not None:
             labels = to_labels(labels, len(images), part.where)
-        splits[name] = Split(images, labels)
+        splits[name] = ArraySplit(images, labels)
 
     first = next(iter(raw))
     for name, part in raw.items():

@@ -20,9 +20,10 @@ import tensorflow as tf
 def training_batches(
     images,
     labels,
+    image_weight=None,
+    *,
     batch_size: int,
     seed: int,
-    *,
     first_epoch: int = 0,
     slice_steps: int | None = None,
 ) -> tf.data.Dataset:
@@ -31,6 +32,7 @@ def training_batches(
     Args:
         images: (N, H, W, C), N >= 1.
         labels: int64 (N,).
+        image_weight: float32 (N,), how much each image counts, or None for 1.
         batch_size: int B >= 1; the last batch of an epoch may hold padding.
         seed: int in [0, 2**24), of the order.
         first_epoch: int >= 0, the epoch to begin with.
@@ -39,10 +41,10 @@ def training_batches(
 
     Returns:
         `tf.data.Dataset` of images (B, H, W, C), labels int64 (B,) and weight float32
-        (B,), 0 for padding and else 1, ceil(N / B) of them an epoch; or slices of them.
+        (B,), 0 for padding, ceil(N / B) of them an epoch; or slices of them.
 
     Example:
-        >>> batches = training_batches(images, labels, 128, seed=0, first_epoch=3)
+        >>> batches = training_batches(images, labels, batch_size=128, seed=0)
         >>> for images, labels, weight in batches.take(steps):
         ...     train(images, weight)
     """
@@ -57,7 +59,7 @@ def training_batches(
         return rows if slice_steps is None else in_slices(rows, slice_steps)
 
     rows = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    dataset = _gathered(rows.flat_map(epoch_rows), images, labels)
+    dataset = _gathered(rows.flat_map(epoch_rows), images, labels, image_weight)
     return dataset.prefetch(2)
 
 
@@ -89,20 +91,31 @@ def in_slices(batches: tf.data.Dataset, slice_steps: int) -> tf.data.Dataset:
     return batches.batch(slice_steps).map(padded)
 
 
-def evaluation_batches(images, labels, batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(
+    images,
+    labels,
+    image_weight=None,
+    *,
+    batch_size: int,
+    slice_steps: int | None = None,
+) -> tf.data.Dataset:
     """Every image once, in order.
 
     Args:
         images: (N, H, W, C), N >= 1.
         labels: int64 (N,).
+        image_weight: float32 (N,), how much each image counts, or None for 1.
         batch_size: int B >= 1.
+        slice_steps: int K or None; with an int, slices of K batches.
 
     Returns:
         `tf.data.Dataset` of ceil(N / B) batches, as from `training_batches`.
     """
     rows = _padded_rows(np.arange(len(images)), batch_size)
     dataset = tf.data.Dataset.from_tensor_slices(rows)
-    return _gathered(dataset, images, labels).prefetch(2)
+    if slice_steps is not None:
+        dataset = in_slices(dataset, slice_steps)
+    return _gathered(dataset, images, labels, image_weight).prefetch(2)
 
 
 def _padded_rows(order, batch_size):
@@ -116,13 +129,15 @@ def _padded_rows(order, batch_size):
     return tf.reshape(indices, shape), tf.reshape(weight, shape)
 
 
-def _gathered(rows, images, labels):
+def _gathered(rows, images, labels, image_weight):
     with tf.device("CPU"):  # a GPU receives batches, not the data set
         # `tf.constant` holds on to a second copy, in NumPy, that `identity` lets go.
         images = tf.identity(tf.constant(images))
         labels = tf.identity(tf.constant(labels))
 
     def gather(indices, weight):
+        if image_weight is not None:
+            weight = weight * tf.gather(image_weight, indices)
         return tf.gather(images, indices), tf.gather(labels, indices), weight
 
     if len(rows.element_spec) == 2 and isinstance(rows.element_spec[1], tuple):
@@ -136,15 +151,19 @@ def _gathered(rows, images, labels):
     return dataset.with_options(options)
 
 
-def of_one_shape(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def of_one_shape(
+    dataset: tf.data.Dataset, batch_size: int | None = None
+) -> tf.data.Dataset:
     """Makes every batch (images, labels, weight) of the same static shape.
 
-    Shorter batches are padded with zeros of weight 0 to the length of the first one.
+    Shorter batches are padded with zeros of weight 0.
 
     Args:
         dataset: batches of images, (images, labels), (images, labels, weight), or
             {"image": ..., "label": ...}. A data set that has the form already comes
             back as it is.
+        batch_size: int, the length B of all batches; None takes that of the first one,
+            which is read for it.
 
     Returns:
         `tf.data.Dataset` of images (B, ...), labels int64 (B,), weight float32 (B,).
@@ -166,8 +185,10 @@ def of_one_shape(dataset: tf.data.Dataset) -> tf.data.Dataset:
         return images, tf.cast(labels, tf.int64), tf.cast(weight, tf.float32)
 
     dataset = dataset.map(standard)
-    first = next(iter(dataset.take(1)))
-    shapes = [part.shape for part in first]
+    if batch_size is None:
+        shapes = [part.shape for part in next(iter(dataset.take(1)))]
+    else:
+        shapes = [(batch_size, *spec.shape[1:]) for spec in dataset.element_spec]
 
     def padded(*parts):
         missing = shapes[0][0] - tf.shape(parts[0])[0]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae.data import array_files, from_tfds
-from keras_vae.data.images import RawSource, RawSplit, Split, to_splits
+from keras_vae.data.images import RawSource, RawSplit, to_splits
+from keras_vae.data.splits import ArraySplit, Split
 from keras_vae.errors import DataError, UsageError, unknown
 
 
@@ -38,7 +39,7 @@ class ImageSource:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels, (H, W, C)."""
-        return self.train.images.shape[1:]
+        return self.train.image_shape
 
     @property
     def num_classes(self) -> int | None:
@@ -94,7 +95,7 @@ def load(
     splits = to_splits(raw.splits)
     train, validation, test = _divide(splits, int(seed), validation_images, raw.name)
     sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
-    height, width, channels = train.images.shape[1:]
+    height, width, channels = train.image_shape
     return ImageSource(
         name=raw.name,
         provenance=(
@@ -187,11 +188,11 @@ def files(name: str) -> RawSource:
 
 
 def _divide(
-    splits: dict[str, Split],
+    splits: dict[str, ArraySplit],
     seed: int,
     validation_images: int | None,
     name: str,
-) -> tuple[Split, Split | None, Split]:
+) -> tuple[ArraySplit, ArraySplit | None, ArraySplit]:
     """Carves the splits that the source lacks out of its training images."""
     train, test = splits["train"], splits.get("test")
     validation = splits.get("validation")
@@ -221,16 +222,14 @@ def _divide(
     return (rest if pool is train else train), validation, test
 
 
-def _carve(split: Split, num: int, seed: tuple[int, int]) -> tuple[Split, Split]:
+def _carve(
+    split: ArraySplit, num: int, seed: tuple[int, int]
+) -> tuple[ArraySplit, ArraySplit]:
     """Divides a split into the rest and `num` images, each class in proportion."""
     labels = np.zeros(len(split)) if split.labels is None else split.labels
     chosen = np.zeros(len(split), bool)  # (N,)
     chosen[stratified_draw(labels, num, seed)] = True
-    rest, part = (
-        Split(split.images[mask], None if split.labels is None else labels[mask])
-        for mask in (~chosen, chosen)
-    )
-    return rest, part
+    return split.take(~chosen), split.take(chosen)
 
 
 def stratified_draw(labels: np.ndarray, num: int, seed: tuple[int, ...]) -> np.ndarray:

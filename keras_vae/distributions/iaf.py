@@ -1,19 +1,17 @@
 """The posterior of inverse autoregressive flow."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.distributions.sampling import Sampling, bound_log_var, reparameterize
+from keras_vae.distributions.normal import normal_log_prob
+from keras_vae.distributions.posteriors import Posterior
+from keras_vae.distributions.sampling import bound_log_var, reparameterize
 from keras_vae.errors import whole_number
-
-LOG_2PI = math.log(2.0 * math.pi)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class IAF(keras.layers.Layer):
+class IAF(Posterior):
     """Inverse autoregressive flow: a diagonal Gaussian, bent by autoregressive steps.
 
     Kingma et al. (2016), algorithm 1, in the LSTM-like form of eq. 13: the encoder
@@ -53,12 +51,9 @@ class IAF(keras.layers.Layer):
         seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
+        super().__init__(latent_dim, seed, **kwargs)
         self.num_flows = whole_number("num_flows", num_flows)
         self.hidden = whole_number("hidden", hidden)
-        self.seed = seed
-        self.sampling = Sampling(seed)
         self.num_params = 3 * self.latent_dim
         # MADE: input d has degree d + 1, a hidden unit sees the inputs up to its own
         # degree, output d the hidden units of a lower degree than d + 1
@@ -129,27 +124,15 @@ class IAF(keras.layers.Layer):
         return self._flow(mean, context)[0]
 
     def sample_and_log_prob(self, params, num_samples: int = 1):
-        """Draws z and gives its log density.
-
-        Args:
-            params: float (B, 3 * latent_dim).
-            num_samples: int >= 1, draws for each row.
-
-        Returns:
-            z, float (num_samples, B, latent_dim), and log q(z|x), float
-            (num_samples, B), in nats.
-        """
         mean, log_var, context = self.split(params)
         noise = self.sampling.noise(mean, num_samples)  # (S, B, D)
-        log_q = -0.5 * ops.sum(LOG_2PI + log_var + ops.square(noise), axis=-1)
+        log_q = ops.sum(normal_log_prob(noise, log_var), axis=-1)
         z, log_determinant = self._flow(reparameterize(mean, log_var, noise), context)
         return z, log_q - log_determinant
 
     def get_config(self):
         return {
             **super().get_config(),
-            "latent_dim": self.latent_dim,
             "num_flows": self.num_flows,
             "hidden": self.hidden,
-            "seed": self.seed,
         }

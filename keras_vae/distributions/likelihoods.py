@@ -1,39 +1,98 @@
 """Likelihoods p(x|z): what a decoder's output says about the pixels.
 
-Every likelihood is a Keras layer with the same interface, and knows nothing of decoders
-or models:
-
-    num_params             int K, the decoder's outputs for each pixel and channel
-    log_prob(params, x)    -> float (...,), nats per image, summed over the pixels
-    mean(params)           -> float (..., H, W, C) in [0, 1]; so does calling the layer
-    sample(params, seed)   -> float (..., H, W, C) in [0, 1]
-    output_bias(data_mean) -> float (H, W, C * K), NumPy: the decoder's output bias with
-                              which it starts from the mean image of the training data
-
-`params` is float (..., H, W, C * K): K blocks of C channels. `x` is float (B, H, W, C)
-in [0, 1] and broadcasts against the leading axes of `params`, so that one batch serves
-S samples. `levels` is the number of values of a pixel that the likelihood gives
-probabilities to; None where exp(log_prob) is a density on [0, 1].
+`params`, the decoder's output, is float (..., H, W, C * K): K blocks of C channels. `x`
+is float (B, H, W, C) in [0, 1] and broadcasts against the leading axes of `params`, so
+that one batch serves S samples.
 """
 
+import abc
 import math
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.distributions.normal import LOG_2PI
 from keras_vae.distributions.sampling import bound_log_var
 from keras_vae.errors import number, unknown
 
-LOG_2PI = math.log(2.0 * math.pi)
 LOG1P = (  # of the polynomial in `_log1p`, from x^0 on
     *(0.999999966, -0.49999445, 0.333181217, -0.24835399, 0.190768807),
     *(-0.136022476, 0.0775160866, -0.0290740646, 0.00512610212),
 )
 
 
+class Likelihood(keras.layers.Layer, abc.ABC):
+    """What every likelihood is; it knows nothing of decoders or models.
+
+    Calling one gives its `mean`. `keras_vae.testing.check_likelihood` holds a subclass
+    to this contract.
+
+    Args:
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Attributes:
+        num_params: int K, the decoder's outputs for each pixel and channel.
+        levels: int or None, the number of values of a pixel that have probabilities,
+            as bits per dimension need; None where exp(log_prob) is a density.
+        takes_logits: Whether a decoder that ends in a sigmoid is a mistake.
+
+    Example:
+        >>> class Laplace(Likelihood):
+        ...     num_params = 1
+        ...     def log_prob(self, params, x):
+        ...         return -ops.sum(abs(x - params) + math.log(2), axis=(-3, -2, -1))
+        ...     def mean(self, params):
+        ...         return ops.clip(params, 0.0, 1.0)
+        ...     def sample(self, params, seed=None):
+        ...         u = keras.random.uniform(ops.shape(params), -1, 1, seed=seed)
+        ...         noise = -ops.sign(u) * ops.log(1 - abs(u))
+        ...         return ops.clip(params + noise, 0.0, 1.0)
+        ...     def output_bias(self, data_mean):
+        ...         return np.asarray(data_mean)
+    """
+
+    num_params: int
+    levels: int | None = None
+    takes_logits = False
+
+    def call(self, params):
+        return self.mean(params)
+
+    @abc.abstractmethod
+    def log_prob(self, params, x):
+        """The log-likelihood of x.
+
+        Args:
+            params: float (..., H, W, C * K).
+            x: float (B, H, W, C) in [0, 1].
+
+        Returns:
+            float (...), nats per image, summed over the pixels.
+        """
+
+    @abc.abstractmethod
+    def mean(self, params):
+        """The mean image, float (..., H, W, C) in [0, 1]."""
+
+    @abc.abstractmethod
+    def sample(self, params, seed=None):
+        """Draws an image, float (..., H, W, C) in [0, 1]."""
+
+    @abc.abstractmethod
+    def output_bias(self, data_mean):
+        """The decoder's output bias that gives the mean image of the training data.
+
+        Args:
+            data_mean: float (H, W, C) in [0, 1].
+
+        Returns:
+            float32 (H, W, C * K), NumPy.
+        """
+
+
 @keras.saving.register_keras_serializable(package="keras_vae")
-class Bernoulli(keras.layers.Layer):
+class Bernoulli(Likelihood):
     """Independent Bernoulli pixels, from logits.
 
     log p(x|z) = sum_i x_i log(mean_i) + (1 - x_i) log(1 - mean_i), mean = sigmoid(l)
@@ -55,19 +114,7 @@ class Bernoulli(keras.layers.Layer):
     levels = 2
     takes_logits = True
 
-    def call(self, params):
-        return self.mean(params)
-
     def log_prob(self, params, x):
-        """The log-likelihood of x.
-
-        Args:
-            params: float (..., H, W, C), logits.
-            x: float (B, H, W, C) in [0, 1].
-
-        Returns:
-            float (...,), nats per image, <= 0.
-        """
         # `where` rather than `abs`, whose gradient at a logit of exactly 0, where an
         # untrained decoder may start, is 0: then the sum's would not be x - 0.5
         positive = params >= 0
@@ -76,11 +123,9 @@ class Bernoulli(keras.layers.Layer):
         return _sum_pixels(slope * params - softplus)
 
     def mean(self, params):
-        """The mean image, float (..., H, W, C) in [0, 1]."""
         return ops.sigmoid(params)
 
     def sample(self, params, seed=None):
-        """Draws binary pixels, float (..., H, W, C), 0 or 1."""
         uniform = keras.random.uniform(ops.shape(params), seed=seed)
         return ops.cast(uniform < self.mean(params), params.dtype)
 
@@ -91,7 +136,7 @@ class Bernoulli(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class ContinuousBernoulli(keras.layers.Layer):
+class ContinuousBernoulli(Likelihood):
     """Grey pixels with a density proportional to exp(l x) on [0, 1], from logits l.
 
     The Bernoulli formula, normalized for pixels between 0 and 1 (Loaiza-Ganem &
@@ -108,22 +153,9 @@ class ContinuousBernoulli(keras.layers.Layer):
     """
 
     num_params = 1
-    levels = None
     takes_logits = True
 
-    def call(self, params):
-        return self.mean(params)
-
     def log_prob(self, params, x):
-        """The log density of x.
-
-        Args:
-            params: float (..., H, W, C), logits.
-            x: float (B, H, W, C) in [0, 1].
-
-        Returns:
-            float (...,), nats per image.
-        """
         slope = ops.where(params >= 0, x - 1.0, x)
         # log((exp(l) - 1) / l) = max(l, 0) + log((1 - exp(-a)) / a) with a = |l|
         small, magnitude = _near_zero(params)
@@ -156,7 +188,7 @@ class ContinuousBernoulli(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class Gaussian(keras.layers.Layer):
+class Gaussian(Likelihood):
     """Gaussian pixels around the decoder's output: p(x|z) = N(f(z), sigma^2 I).
 
     log p(x|z) = -1/2 sum_i log(2 pi sigma^2) + (x_i - f_i(z))^2 / sigma^2, with every
@@ -181,9 +213,6 @@ class Gaussian(keras.layers.Layer):
         -720.45
     """
 
-    levels = None
-    takes_logits = False
-
     def __init__(self, sigma: float = 0.1, scale: str = "learned", **kwargs):
         super().__init__(**kwargs)
         self.sigma = number("sigma", sigma, minimum=1e-6)
@@ -195,9 +224,6 @@ class Gaussian(keras.layers.Layer):
             start = keras.initializers.Constant(2.0 * math.log(self.sigma))
             self.log_var = self.add_weight(shape=(), name="log_var", initializer=start)
         self.built = True
-
-    def call(self, params):
-        return self.mean(params)
 
     def split(self, params):
         """The mean, float (..., H, W, C), and the log-variance of the pixels."""
@@ -211,15 +237,6 @@ class Gaussian(keras.layers.Layer):
         return mean, ops.logaddexp(bound_log_var(log_var), floor)
 
     def log_prob(self, params, x):
-        """The log density of x.
-
-        Args:
-            params: float (..., H, W, C * num_params).
-            x: float (B, H, W, C).
-
-        Returns:
-            float (...,), nats per image.
-        """
         mean, log_var = self.split(params)
         square = ops.square(x - mean) * ops.exp(-log_var)
         return -0.5 * _sum_pixels(LOG_2PI + log_var + square)

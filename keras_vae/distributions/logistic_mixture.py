@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.distributions.likelihoods import Likelihood
 from keras_vae.distributions.sampling import bound
 from keras_vae.errors import whole_number
 
@@ -14,7 +15,7 @@ LEVELS = 255.0  # the largest grey value of 8-bit pixels
 @keras.saving.register_keras_serializable(  # its name in older files
     package="keras_vae", name="DiscretisedLogisticMixture"
 )
-class DiscretizedLogisticMixture(keras.layers.Layer):
+class DiscretizedLogisticMixture(Likelihood):
     """8-bit pixels: a mixture of logistic distributions, rounded to 256 levels.
 
     Salimans et al. (2017), PixelCNN++, sections 2.1 and 2.2: the probability of a level
@@ -41,15 +42,11 @@ class DiscretizedLogisticMixture(keras.layers.Layer):
     """
 
     levels = 256
-    takes_logits = False
 
     def __init__(self, num_mixtures: int = 5, **kwargs):
         super().__init__(**kwargs)
         self.num_mixtures = whole_number("num_mixtures", num_mixtures)
         self.num_params = 4 * self.num_mixtures
-
-    def call(self, params):
-        return self.mean(params)
 
     def split(self, params):
         """Log-weights (..., H, W, M); means, log-scales, coefficients (..., M, C)."""

@@ -1,33 +1,100 @@
 """Posteriors q(z|x): how an encoder's output becomes a distribution over z.
 
-Every posterior is a Keras layer with the same interface, and knows nothing of encoders,
-priors or models:
-
-    num_params                               int P, the width of the encoder's output
-    sample_and_log_prob(params, num_samples) -> z (S, B, D), log q(z|x) (S, B)
-    mean(params)                             -> float (B, D), where x is encoded
-    split(params)                            -> the distribution's own parameters
-    log_prob(params, z)                      -> float (S, B) for z (S, B, D)
-
 S counts samples, B the images of a batch, D is `latent_dim`; densities are in nats per
 image, summed over the latent dimensions. Draws are differentiable in `params`.
-`log_prob`, the density at any point, is missing where it has no direct formula (`IAF`).
 """
 
-import math
+import abc
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.distributions.normal import normal_log_prob
 from keras_vae.distributions.sampling import Sampling, bound_log_var, reparameterize
 from keras_vae.errors import whole_number
 
-LOG_2PI = math.log(2.0 * math.pi)
+
+class Posterior(keras.layers.Layer, abc.ABC):
+    """What every posterior is; it knows nothing of encoders, priors or models.
+
+    A subclass sets `num_params` and has `split` and `sample_and_log_prob`; `mean`
+    where it is not the first D of `params`; and, declared by the two capabilities, the
+    densities at any point. `keras_vae.testing.check_posterior` holds it to that.
+
+    Args:
+        latent_dim: int >= 1, the number of latents D.
+        seed: int or None, for the noise.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Attributes:
+        num_params: int P, the width of the encoder's output.
+        has_log_prob: Whether `log_prob` is known at any point.
+        factorizes: Whether the latents are independent given x, and
+            `log_prob_per_dimension` known.
+
+    Raises:
+        UsageError: If `latent_dim` is not a positive integer.
+
+    Example:
+        >>> class Unit(Posterior):  # variance 1 at every latent
+        ...     def __init__(self, latent_dim, seed=None, **kwargs):
+        ...         super().__init__(latent_dim, seed, **kwargs)
+        ...         self.num_params = self.latent_dim
+        ...     def split(self, params):
+        ...         return params, ops.zeros_like(params)
+        ...     def sample_and_log_prob(self, params, num_samples=1):
+        ...         noise = self.sampling.noise(params, num_samples)
+        ...         log_q = ops.sum(normal_log_prob(noise), axis=-1)
+        ...         return params + noise, log_q
+    """
+
+    num_params: int
+    has_log_prob = False
+    factorizes = False
+
+    def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = whole_number("latent_dim", latent_dim)
+        self.seed = seed
+        self.sampling = Sampling(seed)
+
+    @abc.abstractmethod
+    def split(self, params):
+        """Splits the encoder's output (..., P) into the distribution's parameters."""
+
+    @abc.abstractmethod
+    def sample_and_log_prob(self, params, num_samples: int = 1):
+        """Draws z and gives its log density.
+
+        Args:
+            params: float (B, P).
+            num_samples: int >= 1, draws for each row.
+
+        Returns:
+            z, float (num_samples, B, latent_dim), and log q(z|x), float
+            (num_samples, B), in nats.
+        """
+
+    def mean(self, params):
+        """Where an image is encoded, float (..., latent_dim): the posterior's mean."""
+        return params[..., : self.latent_dim]
+
+    def log_prob(self, params, z):
+        """The log density of z (S, B, D) under params (B, P), float (S, B), in nats."""
+        raise NotImplementedError(f"{type(self).__name__} declares no log_prob.")
+
+    def log_prob_per_dimension(self, params, z):
+        """The log density of each latent, float (..., latent_dim), in nats."""
+        raise NotImplementedError(f"{type(self).__name__} does not factorize.")
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "latent_dim": self.latent_dim, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class DiagonalGaussian(keras.layers.Layer):
+class DiagonalGaussian(Posterior):
     """Gaussian posterior with independent latents: q(z|x) = N(mean, exp(log_var)).
 
     Kingma & Welling (2014), eq. 9. The encoder's output is [mean, log_var], side by
@@ -48,11 +115,11 @@ class DiagonalGaussian(keras.layers.Layer):
         ((5, 8, 20), (5, 8))
     """
 
+    has_log_prob = True
+    factorizes = True
+
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
-        self.seed = seed
-        self.sampling = Sampling(seed)
+        super().__init__(latent_dim, seed, **kwargs)
         self.num_params = 2 * self.latent_dim
 
     def split(self, params):
@@ -67,44 +134,22 @@ class DiagonalGaussian(keras.layers.Layer):
         mean, log_var = ops.split(params, 2, axis=-1)
         return mean, bound_log_var(log_var)
 
-    def mean(self, params):
-        """The posterior's mean, float (..., latent_dim)."""
-        return params[..., : self.latent_dim]
-
     def log_prob_per_dimension(self, params, z):
-        """The log density of each latent, float (..., latent_dim), in nats."""
         mean, log_var = self.split(params)
-        noise = (z - mean) * ops.exp(-0.5 * log_var)
-        return -0.5 * (LOG_2PI + log_var + ops.square(noise))
+        return normal_log_prob((z - mean) * ops.exp(-0.5 * log_var), log_var)
 
     def log_prob(self, params, z):
-        """The log density of z, float (...), in nats, summed over the latents."""
         return ops.sum(self.log_prob_per_dimension(params, z), axis=-1)
 
     def sample_and_log_prob(self, params, num_samples: int = 1):
-        """Draws z and gives its log density.
-
-        Args:
-            params: float (B, 2 * latent_dim).
-            num_samples: int >= 1, draws for each row.
-
-        Returns:
-            z, float (num_samples, B, latent_dim), and log q(z|x), float
-            (num_samples, B), in nats.
-        """
         mean, log_var = self.split(params)
         noise = self.sampling.noise(mean, num_samples)  # (S, B, D)
         z = reparameterize(mean, log_var, noise)
-        log_q = -0.5 * ops.sum(LOG_2PI + log_var + ops.square(noise), axis=-1)
-        return z, log_q
-
-    def get_config(self):
-        config = super().get_config()
-        return {**config, "latent_dim": self.latent_dim, "seed": self.seed}
+        return z, ops.sum(normal_log_prob(noise, log_var), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class FullGaussian(keras.layers.Layer):
+class FullGaussian(Posterior):
     """Gaussian posterior with a full covariance: q(z|x) = N(mean, L L^T).
 
     The encoder gives the mean, the log-variances that stand on the diagonal of L as
@@ -125,11 +170,10 @@ class FullGaussian(keras.layers.Layer):
         230
     """
 
+    has_log_prob = True
+
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
-        self.seed = seed
-        self.sampling = Sampling(seed)
+        super().__init__(latent_dim, seed, **kwargs)
         self.num_params = self.latent_dim * (self.latent_dim + 3) // 2
         # where each entry of L is found in [0, entries below the diagonal]
         below = np.tril_indices(self.latent_dim, -1)
@@ -159,12 +203,7 @@ class FullGaussian(keras.layers.Layer):
         log_var = bound_log_var(params[..., d : 2 * d])
         return params[..., :d], log_var, params[..., 2 * d :]
 
-    def mean(self, params):
-        """The posterior's mean, float (B, latent_dim)."""
-        return params[..., : self.latent_dim]
-
     def log_prob(self, params, z):
-        """The log density of z (S, B, latent_dim), float (S, B), in nats."""
         mean, scale_tril = self.split(params)
         centered = ops.transpose(z - mean, (1, 2, 0))  # (B, D, S)
         noise = ops.linalg.solve_triangular(scale_tril, centered, lower=True)
@@ -172,24 +211,10 @@ class FullGaussian(keras.layers.Layer):
 
     def _log_prob_of_noise(self, params, noise):
         log_var = self._parts(params)[1]
-        return -0.5 * ops.sum(LOG_2PI + log_var + ops.square(noise), axis=-1)
+        return ops.sum(normal_log_prob(noise, log_var), axis=-1)
 
     def sample_and_log_prob(self, params, num_samples: int = 1):
-        """Draws z and gives its log density.
-
-        Args:
-            params: float (B, P).
-            num_samples: int >= 1, draws for each row.
-
-        Returns:
-            z, float (num_samples, B, latent_dim), and log q(z|x), float
-            (num_samples, B), in nats.
-        """
         mean, scale_tril = self.split(params)
         noise = self.sampling.noise(mean, num_samples)  # (S, B, D)
         z = mean + ops.einsum("bij,sbj->sbi", scale_tril, noise)
         return z, self._log_prob_of_noise(params, noise)
-
-    def get_config(self):
-        config = super().get_config()
-        return {**config, "latent_dim": self.latent_dim, "seed": self.seed}

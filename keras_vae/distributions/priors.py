@@ -1,16 +1,10 @@
 """Priors p(z): where the latents of a generated image come from.
 
-Every prior is a Keras layer with the same interface, and knows nothing of posteriors,
-networks or models:
-
-    log_prob(z)                 -> float (...,) for z (..., D), in nats
-    from_noise(normal, uniform) -> z (N, D) from noise (N, D) and (N,); no random op
-    sample(num_samples, seed)   -> z (N, D), `from_noise` of drawn noise
-
 `from_noise` is the one definition of a draw: every sampler, and the generator that is
-exported, feeds it with its own noise. D is `latent_dim`.
+exported, feeds it with its own noise. D is `latent_dim`, N the number of draws.
 """
 
+import abc
 import math
 
 import keras
@@ -18,14 +12,97 @@ import numpy as np
 from keras import ops
 
 from keras_vae.distributions.noise import standard_normal, standard_uniform
+from keras_vae.distributions.normal import LOG_2PI, normal_log_prob
 from keras_vae.distributions.sampling import bound_log_var, reparameterize
 from keras_vae.errors import whole_number
 
-LOG_2PI = math.log(2.0 * math.pi)
+
+class Prior(keras.layers.Layer, abc.ABC):
+    """What every prior is; it knows nothing of posteriors, networks or models.
+
+    A subclass has `log_prob` and `from_noise`. `build` takes the shape of the images,
+    `refresh` is for a prior that is made of posteriors.
+    `keras_vae.testing.check_prior` holds it to that.
+
+    Args:
+        latent_dim: int >= 1, the number of latents D.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Attributes:
+        made_of_posteriors: Whether its components are diagonal Gaussian posteriors at
+            images of its own, which `encode` gives.
+        draws_in_training: Whether a draw has the weights of the moment, so that an
+            objective may draw at every step.
+
+    Raises:
+        UsageError: If `latent_dim` is not a positive integer.
+
+    Example:
+        >>> class Wide(Prior):
+        ...     def log_prob(self, z, encode=None):
+        ...         return ops.sum(normal_log_prob(z / 2, math.log(4)), axis=-1)
+        ...     def from_noise(self, normal, uniform):
+        ...         return 2 * normal
+    """
+
+    made_of_posteriors = False
+    draws_in_training = True
+
+    def __init__(self, latent_dim: int, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = whole_number("latent_dim", latent_dim)
+
+    @abc.abstractmethod
+    def log_prob(self, z, encode=None):
+        """The log density of z.
+
+        Args:
+            z: float (..., latent_dim).
+            encode: From images (K, H, W, C) to the posterior's mean and log-variance
+                there, each (K, latent_dim); None for what `refresh` has stored. Only a
+                prior made of posteriors looks at it.
+
+        Returns:
+            float (...), in nats.
+        """
+
+    @abc.abstractmethod
+    def from_noise(self, normal, uniform):
+        """Turns noise into draws, without a random operation.
+
+        Args:
+            normal: float (N, latent_dim), standard normal.
+            uniform: float (N,), in [0, 1), to choose a component with.
+
+        Returns:
+            z, float (N, latent_dim).
+        """
+
+    def refresh(self, encode):
+        """Brings `from_noise` up to date with the encoder; see `log_prob`."""
+
+    def sample(self, num_samples: int, seed=None):
+        """Draws z.
+
+        Args:
+            num_samples: int N >= 1.
+            seed: int, None or a `keras.random.SeedGenerator`.
+
+        Returns:
+            float (N, latent_dim).
+        """
+        if not isinstance(seed, keras.random.SeedGenerator):
+            seed = keras.random.SeedGenerator(seed)
+        normal = standard_normal((num_samples, self.latent_dim), seed, stream=1)
+        uniform = standard_uniform((num_samples,), seed, stream=1)
+        return self.from_noise(normal, uniform)
+
+    def get_config(self):
+        return {**super().get_config(), "latent_dim": self.latent_dim}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class StandardNormal(keras.layers.Layer):
+class StandardNormal(Prior):
     """The standard normal prior: p(z) = N(0, I), without parameters.
 
     Kingma & Welling (2014), section 3.
@@ -42,36 +119,15 @@ class StandardNormal(keras.layers.Layer):
         -1.8379
     """
 
-    def __init__(self, latent_dim: int, **kwargs):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
-
-    def log_prob(self, z):
-        """The log density of z, float (...,) for z (..., D), in nats."""
-        return -0.5 * ops.sum(LOG_2PI + ops.square(z), axis=-1)
+    def log_prob(self, z, encode=None):
+        return ops.sum(normal_log_prob(z), axis=-1)
 
     def from_noise(self, normal, uniform):
-        """Turns noise into a draw: here the normal noise itself.
-
-        Args:
-            normal: float (N, latent_dim), standard normal.
-            uniform: float (N,), in [0, 1); not used by this prior.
-
-        Returns:
-            z, float (N, latent_dim).
-        """
         return normal
-
-    def sample(self, num_samples: int, seed=None):
-        """Draws z, float (num_samples, latent_dim)."""
-        return _sample(self, num_samples, seed)
-
-    def get_config(self):
-        return {**super().get_config(), "latent_dim": self.latent_dim}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class GaussianMixture(keras.layers.Layer):
+class GaussianMixture(Prior):
     """A mixture of diagonal Gaussians whose weights, means and variances are learned.
 
     p(z) = sum_k weight_k N(mean_k, exp(log_var_k)), weight = softmax(logits). It starts
@@ -99,8 +155,7 @@ class GaussianMixture(keras.layers.Layer):
         seed: int | None = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
+        super().__init__(latent_dim, **kwargs)
         self.num_components = whole_number("num_components", num_components)
         self.seed = seed
         shape = (self.num_components, self.latent_dim)
@@ -110,46 +165,31 @@ class GaussianMixture(keras.layers.Layer):
         self.log_var = self.add_weight(shape, "zeros", name="log_var")
         self.built = True
 
-    def log_prob(self, z):
-        """The log density of z, float (...,) for z (..., D), in nats."""
+    def log_prob(self, z, encode=None):
         log_weight = ops.log_softmax(self.logits)
         return _mixture_log_prob(z, log_weight, self.mean, self.log_var)
 
     def from_noise(self, normal, uniform):
-        """Turns noise into a draw: `uniform` picks the component.
-
-        Args:
-            normal: float (N, latent_dim), standard normal.
-            uniform: float (N,), in [0, 1).
-
-        Returns:
-            z, float (N, latent_dim).
-        """
         weight = ops.softmax(self.logits)
         return _mixture_draw(normal, uniform, weight, self.mean, self.log_var)
-
-    def sample(self, num_samples: int, seed=None):
-        """Draws z, float (num_samples, latent_dim)."""
-        return _sample(self, num_samples, seed)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "latent_dim": self.latent_dim,
             "num_components": self.num_components,
             "seed": self.seed,
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VampPrior(keras.layers.Layer):
+class VampPrior(Prior):
     """The variational mixture of posteriors: p(z) = 1/K sum_k q(z|u_k).
 
     Tomczak & Welling (2018), eq. 9: the optimal prior is the mean of the posteriors
     over the training data; here, over K pseudo-inputs u_k that are learned. The prior
-    owns the pseudo-inputs, not the encoder: the model encodes `pseudo_inputs()` and
-    hands the posterior's means and log-variances to `log_prob`, so that gradients reach
-    both. `remember` stores them for `from_noise`, which needs no encoder.
+    owns the pseudo-inputs, not the encoder: `encode` gives the posterior's means and
+    log-variances there, so that gradients reach both. `refresh` stores them for
+    `from_noise`, which needs no encoder.
 
     Args:
         latent_dim: int >= 1, the number of latents D.
@@ -163,11 +203,14 @@ class VampPrior(keras.layers.Layer):
     Example:
         >>> prior = VampPrior(latent_dim=20, num_components=500, seed=0)
         >>> prior.build((28, 28, 1))
-        >>> components = posterior.split(encoder(prior.pseudo_inputs()))
-        >>> log_prob = prior.log_prob(z, components)
-        >>> prior.remember(components)
+        >>> encode = lambda images: posterior.split(encoder(images))
+        >>> log_prob = prior.log_prob(z, encode)
+        >>> prior.refresh(encode)
         >>> z = prior.sample(64, seed=7)
     """
+
+    made_of_posteriors = True
+    draws_in_training = False
 
     def __init__(
         self,
@@ -176,8 +219,7 @@ class VampPrior(keras.layers.Layer):
         seed: int | None = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.latent_dim = whole_number("latent_dim", latent_dim)
+        super().__init__(latent_dim, **kwargs)
         self.num_components = whole_number("num_components", num_components)
         self.seed = seed
 
@@ -196,47 +238,24 @@ class VampPrior(keras.layers.Layer):
         """The learned images u_k, float (K, H, W, C) in [0, 1]."""
         return ops.sigmoid(self.logits)
 
-    def remember(self, components):
-        """Stores the posterior's means and log-variances, each float (K, D)."""
-        mean, log_var = components
+    def refresh(self, encode):
+        mean, log_var = encode(self.pseudo_inputs())
         self.mean.assign(mean)
         self.log_var.assign(log_var)
 
-    def log_prob(self, z, components=None):
-        """The log density of z.
-
-        Args:
-            z: float (..., latent_dim).
-            components: The posterior's mean and log-variance at the pseudo-inputs, each
-                float (K, latent_dim); None for the remembered ones.
-
-        Returns:
-            float (...,), in nats.
-        """
-        mean, log_var = components or (self.mean, self.log_var)
+    def log_prob(self, z, encode=None):
+        mean, log_var = self.mean, self.log_var
+        if encode is not None:
+            mean, log_var = encode(self.pseudo_inputs())
         return _mixture_log_prob(z, -math.log(self.num_components), mean, log_var)
 
     def from_noise(self, normal, uniform):
-        """Turns noise into a draw from the remembered components.
-
-        Args:
-            normal: float (N, latent_dim), standard normal.
-            uniform: float (N,), in [0, 1); picks the component.
-
-        Returns:
-            z, float (N, latent_dim).
-        """
         weight = np.full(self.num_components, 1.0 / self.num_components, np.float32)
         return _mixture_draw(normal, uniform, weight, self.mean, self.log_var)
-
-    def sample(self, num_samples: int, seed=None):
-        """Draws z, float (num_samples, latent_dim)."""
-        return _sample(self, num_samples, seed)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "latent_dim": self.latent_dim,
             "num_components": self.num_components,
             "seed": self.seed,
         }
@@ -258,12 +277,3 @@ def _mixture_draw(normal, uniform, weight, mean, log_var):
     component = ops.sum(above, axis=-1)  # (N,), 0 to K - 1
     log_var = bound_log_var(ops.take(log_var, component, axis=0))
     return reparameterize(ops.take(mean, component, axis=0), log_var, normal)
-
-
-def _sample(prior, num_samples, seed):
-    """Feeds `from_noise` with noise drawn from `seed`, an int or a SeedGenerator."""
-    if not isinstance(seed, keras.random.SeedGenerator):
-        seed = keras.random.SeedGenerator(seed)
-    normal = standard_normal((num_samples, prior.latent_dim), seed, stream=1)
-    uniform = standard_uniform((num_samples,), seed, stream=1)
-    return prior.from_noise(normal, uniform)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from keras_vae.data.batches import checked_arrays
 from keras_vae.data.binarization import pixel_levels
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.distributions.likelihoods import bits_per_dimension
@@ -100,7 +101,7 @@ def estimate(
     seed = whole_number("seed", seed, minimum=0)
     if estimator not in ("importance", "prior"):
         raise unknown("estimator", estimator, ["importance", "prior"])
-    images, labels = vae.arrays(images, labels)
+    images, labels = checked_arrays(images, labels, vae.image_spec)
     images = vae.evaluation_images(images)
     rows = _rows(vae)
     batch_size = min(BATCH, rows, len(images))
@@ -121,7 +122,9 @@ def estimate(
         vae.noise_of(seed),
         tqdm(total=len(images), unit="image", disable=shown) as bar,
     ):
-        for x, label, weight in evaluation_batches(images, labels, batch_size):
+        for x, label, weight in evaluation_batches(
+            images, labels, batch_size=batch_size
+        ):
             real = int(weight.numpy().sum())
             found = [*stream(x, label), *describe(x, label)]
             parts.append([part.numpy()[:real] for part in found])
@@ -217,7 +220,7 @@ def _described(vae):
         x = vae._scaled(x)
         terms = vae.terms(x, label, num_samples=1)
         mean = vae.posterior.mean(terms.params)
-        kl = terms.kl_per_dimension
+        kl = terms.kl_by_group
         kl = tf.zeros((x.shape[0], 0)) if kl is None else kl
         inputs = x if vae.num_classes is None else [x, label]
         error = ops.square(vae(inputs) - x)

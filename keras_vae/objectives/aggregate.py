@@ -1,6 +1,6 @@
 """Objectives on the aggregate posterior q(z), the mean of q(z|x) over the images.
 
-They couple the images of a batch; their interface is that of `keras_vae.objectives`.
+They couple the images of a batch.
 """
 
 import math
@@ -9,11 +9,11 @@ import keras
 from keras import ops
 
 from keras_vae.errors import UsageError, number, whole_number
-from keras_vae.objectives.terms import Terms
+from keras_vae.objectives.terms import Objective, Terms
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class BetaTCVAE(keras.layers.Layer):
+class BetaTCVAE(Objective):
     """The ELBO with its KL term split in three, of which beta weights the dependence.
 
     KL = MI(x; z) + TC(z) + sum_d KL(q(z_d) || p(z_d)): index-code mutual information,
@@ -41,7 +41,7 @@ class BetaTCVAE(keras.layers.Layer):
         >>> vae = VAE(encoder, decoder, objective=objective)
     """
 
-    posterior_methods = ("log_prob_per_dimension",)
+    needs_factorized = True
 
     def __init__(
         self,
@@ -65,7 +65,6 @@ class BetaTCVAE(keras.layers.Layer):
         self.built = True
 
     def loss(self, terms: Terms):
-        """The loss of each image, float (B,), in nats."""
         # log q(z_i|x_j) of every pair, at each latent
         pairs = terms.posterior.log_prob_per_dimension(
             terms.params, terms.z[:, :, None, :]
@@ -100,7 +99,7 @@ class BetaTCVAE(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class InfoVAE(keras.layers.Layer):
+class InfoVAE(Objective):
     """The ELBO with part of its KL replaced by the distance of q(z) from the prior.
 
     loss = -E_q[log p(x|z)] + (1 - alpha) KL(q(z|x) || p(z))
@@ -123,6 +122,8 @@ class InfoVAE(keras.layers.Layer):
         >>> vae = VAE(encoder, decoder, objective=InfoVAE(alpha=0.5, lambda_=100.0))
     """
 
+    draws_from_prior = True
+
     def __init__(
         self,
         alpha: float = 0.0,
@@ -142,7 +143,6 @@ class InfoVAE(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def loss(self, terms: Terms):
-        """The loss of each image, float (B,), in nats."""
         ones = _ones(terms)
         z = terms.z[0]
         draws = terms.prior.sample(ops.shape(z)[0], seed=self.seed_generator)

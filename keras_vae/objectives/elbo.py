@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from keras_vae.errors import number, whole_number
-from keras_vae.objectives.terms import Terms
+from keras_vae.objectives.terms import Objective, Terms, weighted_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class ELBO(keras.layers.Layer):
+class ELBO(Objective):
     """The negative evidence lower bound; may be weighted, warmed up, with free bits.
 
     loss = -E_q[log p(x|z)] + beta * warmup(step) * KL(q(z|x) || p(z)). beta = 1 without
@@ -36,7 +36,7 @@ class ELBO(keras.layers.Layer):
         UsageError: If a number is out of its range.
 
     Example:
-        >>> terms = Terms(ops.full((1, 4), -90.0), kl_per_dimension=ops.ones((4, 20)))
+        >>> terms = Terms(ops.full((1, 4), -90.0), kl_by_group=ops.ones((4, 20)))
         >>> ELBO(beta=2.0).loss(terms).numpy().tolist()
         [130.0, 130.0, 130.0, 130.0]
     """
@@ -73,23 +73,14 @@ class ELBO(keras.layers.Layer):
         return ops.minimum(in_cycle / rise, 1.0)
 
     def loss(self, terms: Terms):
-        """The loss of each image, float (B,), in nats."""
         kl = terms.kl_divergence
         if self._config["free_bits"]:
-            groups = terms.kl_per_dimension
+            groups = terms.kl_by_group
             groups = kl[:, None] if groups is None else groups  # (B, G)
-            mean = _weighted_mean(groups, terms.weight)  # (G,)
+            mean = weighted_mean(groups, terms.weight)  # (G,)
             kl = ops.sum(ops.maximum(mean, self._config["free_bits"]))
         log_likelihood = ops.mean(terms.log_likelihood, axis=0)
         return self.beta * self.warmup(terms.step) * kl - log_likelihood
 
     def get_config(self):
         return {**super().get_config(), **self._config}
-
-
-def _weighted_mean(values, weight):
-    """The mean over the images (B, G) that count, (G,)."""
-    if weight is None:
-        return ops.mean(values, axis=0)
-    weight = ops.cast(weight, values.dtype)[:, None]
-    return ops.sum(weight * values, axis=0) / ops.maximum(ops.sum(weight), 1.0)

@@ -5,11 +5,11 @@ import math
 import keras
 from keras import ops
 
-from keras_vae.objectives.terms import Terms
+from keras_vae.objectives.terms import Objective, Terms
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class IWAE(keras.layers.Layer):
+class IWAE(Objective):
     """The importance-weighted bound on log p(x) with S samples.
 
     loss = -log 1/S sum_s p(x, z_s) / q(z_s|x) (Burda et al. 2015, eq. 8). S is the
@@ -23,12 +23,11 @@ class IWAE(keras.layers.Layer):
     """
 
     def loss(self, terms: Terms):
-        """The loss of each image, float (B,), in nats."""
         return _negative_log_mean(terms.log_weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class DReG(keras.layers.Layer):
+class DReG(Objective):
     """The IWAE bound with the doubly reparameterized gradient for the encoder.
 
     The value is that of `IWAE`. Its encoder gradient is the unbiased estimate
@@ -43,11 +42,10 @@ class DReG(keras.layers.Layer):
         >>> vae = VAE(encoder, decoder, objective="dreg", num_samples=50)
     """
 
-    posterior_methods = ("log_prob",)
+    needs_log_prob = True
     doubly_reparameterized = True
 
     def loss(self, terms: Terms):
-        """The loss of each image, float (B,), in nats."""
         if terms.scale_z_gradient is not None:
             # the loss brings one w_s to the gradient at z_s, this brings the second
             log_weight = ops.stop_gradient(terms.log_weight)

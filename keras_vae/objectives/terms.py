@@ -1,9 +1,11 @@
-"""The terms of an objective: what one pass of the model found, in nats per image."""
+"""The terms of an objective, and what an objective is; everything in nats per image."""
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -15,7 +17,8 @@ class Terms:
         log_likelihood: float (S, B), log p(x|z).
         log_prior: float (S, B), log p(z).
         log_posterior: float (S, B), log q(z|x).
-        kl_per_dimension: float (B, G), from `divergences.closed_form_kl`, or None.
+        kl_by_group: float (B, G), whose sum over the groups (latents, levels) is the
+            KL divergence; None where it is only known from the samples.
         z: float (S, B, D), the samples.
         weight: float (B,), 0 for the images that only pad the last batch, else 1.
         params: float (B, P), the encoder's output.
@@ -29,7 +32,7 @@ class Terms:
     log_likelihood: Any
     log_prior: Any = None
     log_posterior: Any = None
-    kl_per_dimension: Any = None
+    kl_by_group: Any = None
     z: Any = None
     weight: Any = None
     params: Any = None
@@ -41,8 +44,8 @@ class Terms:
     @property
     def kl_divergence(self):
         """KL(q(z|x) || p(z)), float (B,): closed form where known, else estimated."""
-        if self.kl_per_dimension is not None:
-            return ops.sum(self.kl_per_dimension, axis=-1)
+        if self.kl_by_group is not None:
+            return ops.sum(self.kl_by_group, axis=-1)
         return ops.mean(self.log_posterior - self.log_prior, axis=0)
 
     @property
@@ -56,23 +59,58 @@ class Terms:
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
-def scalable_gradient(z):
-    """Lets an objective say, later, by what the gradient at z is multiplied.
+class Objective(keras.layers.Layer, abc.ABC):
+    """What every objective is: from terms to a loss.
+
+    A Keras layer, so that its weights, such as beta, are tracked and saved. What it
+    needs of the model it declares; terms that it does not use cost nothing, for the
+    operations behind them are pruned from the compiled step.
+    `keras_vae.testing.check_objective` holds a subclass to this contract.
 
     Args:
-        z: float (S, B, D).
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Attributes:
+        needs_log_prob: Whether the posterior must have `log_prob` at any point.
+        needs_factorized: Whether it must have `log_prob_per_dimension`.
+        draws_from_prior: Whether `loss` draws from `terms.prior`.
+        doubly_reparameterized: Whether log_posterior is to be taken with constant
+            parameters, and `Terms.scale_z_gradient` handed over.
+
+    Example:
+        >>> class Squared(Objective):  # the ELBO with its KL squared
+        ...     def loss(self, terms):
+        ...         likelihood = ops.mean(terms.log_likelihood, axis=0)
+        ...         return ops.square(terms.kl_divergence) - likelihood
+    """
+
+    needs_log_prob = False
+    needs_factorized = False
+    draws_from_prior = False
+    doubly_reparameterized = False
+
+    @abc.abstractmethod
+    def loss(self, terms: Terms):
+        """The loss of each image, float (B,), in nats; its weighted mean is minimized.
+
+        Args:
+            terms: What one pass of the model found.
+        """
+
+
+def weighted_mean(values, weight):
+    """The mean over the images that count.
+
+    Args:
+        values: float (B, ...).
+        weight: float (B,), 0 for images that only pad the batch; None counts all.
 
     Returns:
-        z, and a function that takes the factors, float (S, B), before the gradient is
-        computed. Without a call the gradient is unchanged.
+        float (...).
     """
-    factors = []
-
-    @ops.custom_gradient
-    def identity(z):
-        def gradient(upstream):
-            return upstream * factors[-1][..., None] if factors else upstream
-
-        return z, gradient
-
-    return identity(z), factors.append
+    if weight is None:
+        return ops.mean(values, axis=0)
+    weight = ops.cast(weight, values.dtype)
+    total = ops.maximum(ops.sum(weight), 1.0)
+    weight = ops.reshape(weight, (-1, *[1] * (len(values.shape) - 1)))
+    return ops.sum(weight * values, axis=0) / total

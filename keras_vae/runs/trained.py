@@ -10,12 +10,12 @@ from keras import ops
 
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
-from keras_vae.distributions import portable_noise
-from keras_vae.distributions.divergences import closed_form_kl
+from keras_vae.data.batches import checked_arrays
 from keras_vae.errors import DataError, ModelError, UsageError
-from keras_vae.model import ROWS, VAE
+from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
+from keras_vae.training.pieces import ROWS
 
 
 def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
@@ -118,16 +118,18 @@ class TrainedRun:
     @cached_property
     def relevance(self) -> tuple[np.ndarray, str]:
         """What each latent carries, float (D,), and the name of that measure."""
-        vae = self.vae
-        images, labels = vae.arrays(self.images, self.source.test.labels)
-        kl = closed_form_kl(vae.posterior, vae.prior)
-        parts = []
-        for start in range(0, len(images) if kl else 0, ROWS):
-            rows = slice(start, start + ROWS)
-            label = ops.convert_to_tensor(labels[rows])
-            params = vae._params(vae._scaled(images[rows]), label)
-            parts.append(ops.convert_to_numpy(kl(params)))
-        if parts and parts[0].shape[1] == vae.latent_dim:
+        vae, parts = self.vae, []
+        images, labels = checked_arrays(
+            self.images, self.source.test.labels, vae.image_spec
+        )
+        with vae.noise_of(0):
+            for start in range(0, len(images), ROWS):
+                rows = slice(start, start + ROWS)
+                label = ops.convert_to_tensor(labels[rows])
+                params = vae._params(vae._scaled(images[rows]), label)
+                kl = vae.latents.infer(params, 1).kl_by_group
+                parts.append(None if kl is None else ops.convert_to_numpy(kl))
+        if parts[0] is not None and parts[0].shape[1] == vae.latent_dim:
             return np.concatenate(parts).mean(axis=0), "nats"
         return self.mean.var(axis=0), "variance"
 
@@ -154,8 +156,7 @@ class TrainedRun:
     def prior_draws(self, seed: int, num: int = 1) -> np.ndarray:
         """The latents of the images that `VAE.generate` makes of a seed, (num, D)."""
         self.vae.refresh_prior()
-        noise = portable_noise.noise(seed, num, self.vae.latent_dim)
-        return np.asarray(self.vae.prior.from_noise(*noise))
+        return self.vae.latents.draw(seed, num)
 
     def check_label(self, label: int | None, image: int | None = None) -> int | None:
         """The class to decode as; None for a model that is not conditional."""

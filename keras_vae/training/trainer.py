@@ -1,36 +1,63 @@
 """A Keras model whose `fit` and `evaluate` run many steps in one program.
 
-`FusedModel` is the Keras side of `keras_vae.training.fused_steps`: it brings whatever
-a user passes to `fit` into batches of one shape, stacks them to slices, and chooses how
-many steps go into a call. What cannot be brought into that form, such as a generator,
-trains in the stock Keras loop.
+`FusedModel` is the Keras side of `keras_vae.training.fused_steps`: it takes whatever a
+user passes to `fit` as `keras_vae.data.batches.Batches`, and chooses how many steps go
+into a call.
 """
 
 import contextlib
-import math
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
-from keras_vae.data import pipeline
+from keras_vae.data.batches import Batches, ImageSpec, batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
+from keras_vae.errors import UsageError
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.strategy import check_one_device
+
+METRICS = ("loss", "elbo", "log_likelihood", "kl_divergence")
 
 
 class FusedModel(keras.Model):
     """A `keras.Model` that trains on images, many steps in one call.
 
-    A subclass has `train_step` and `test_step` for batches (images, labels, weight),
-    `image_shape`, `seed`, and the two methods at the top.
+    A subclass sets `image_shape`, `num_classes` and `seed`, and has `train_step` and
+    `test_step` for batches (images, labels, weight), which call `track`.
     """
 
+    image_shape: tuple[int, int, int]
+    num_classes: int | None
+    seed: int
     _fused = _fused_test = False
 
-    def arrays(self, x, y):
-        """Checked images (N, H, W, C) and labels int64 (N,) of what a user gave."""
-        raise NotImplementedError
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._trackers = [keras.metrics.Mean(name=name) for name in METRICS]
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """The images and labels that the model takes."""
+        return ImageSpec(self.image_shape, self.num_classes)
+
+    @property
+    def metrics(self):
+        return [*self._trackers]
+
+    def track(self, terms, losses):
+        """Counts a batch in the metrics; returns what they are so far.
+
+        Args:
+            terms: `Terms` of the batch.
+            losses: float (B,), what is minimized.
+        """
+        log_likelihood = ops.mean(terms.log_likelihood, axis=0)
+        values = (losses, terms.elbo, log_likelihood, terms.kl_divergence)  # each (B,)
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=terms.weight)
+        return self.get_metrics_result()
 
     def evaluation_images(self, images):
         """What evaluation sees of checked images."""
@@ -58,7 +85,6 @@ class FusedModel(keras.Model):
         """
         self._steps_per_execution = steps_per_execution
         self._jit_compile_choice = jit_compile
-        self._stock_steps = 1 if steps_per_execution == "auto" else steps_per_execution
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
                 _has_convolutions(self)
@@ -71,6 +97,12 @@ class FusedModel(keras.Model):
         )
         self.optimizer.build(self.trainable_variables)
 
+    @property
+    def _stock_steps(self):
+        """What the attribute of Keras is where nothing has been chosen yet."""
+        number = self._steps_per_execution
+        return 1 if number == "auto" else number
+
     def get_compile_config(self):
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
@@ -82,7 +114,22 @@ class FusedModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, **kwargs
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *,
+        sample_weight=None,
+        shuffle=True,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_split=0.0,
+        validation_data=None,
+        validation_batch_size=None,
+        validation_steps=None,
+        class_weight=None,
+        **kwargs,
     ):
         """Trains the model; see `keras.Model.fit`.
 
@@ -90,13 +137,22 @@ class FusedModel(keras.Model):
         epoch), so with `initial_epoch` a run goes on in the order it would have had.
 
         Args:
-            x: uint8 (N, H, W, C), or float in [0, 1]; or a `tf.data.Dataset` of batches
-                of images, (images, labels) or (images, labels, weights).
+            x: uint8 (N, H, W, C), or float in [0, 1]; a `keras_vae.Split`; or batches
+                of images, (images, labels) or (images, labels, weights), as a
+                `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator.
             y: int (N,), labels for a conditional model.
             batch_size: int, images in an optimizer step; default 32.
             epochs: int, the epoch to train up to.
-            callbacks: A list of `keras.callbacks.Callback`.
-            **kwargs: Passed to `keras.Model.fit`.
+            sample_weight: float (N,), how much each image counts.
+            shuffle: bool, whether the order is another in each epoch.
+            initial_epoch: int, the epoch to begin with.
+            steps_per_epoch: int, for epochs of another length than the data's.
+            validation_split: float in [0, 1), the last part of images in an array.
+            validation_data: Data as `x`, or (x, y), or (x, y, sample_weight).
+            validation_batch_size: int; default: `batch_size`.
+            validation_steps: int; default: all.
+            class_weight: Refused: use `sample_weight`.
+            **kwargs: `callbacks`, `verbose` and `validation_freq`, as Keras has them.
 
         Returns:
             `keras.callbacks.History`.
@@ -104,92 +160,57 @@ class FusedModel(keras.Model):
         Raises:
             DataError: If `x` holds no image, or pixels that are neither in [0, 255]
                 as integers nor in [0, 1] as floats.
+            UsageError: If an argument does not go with the data.
         """
         self._assert_compile_called("fit")
         check_one_device(self)
-        batch_size = batch_size or 32
-        split = kwargs.pop("validation_split", 0.0)
-        validation_data = kwargs.pop("validation_data", None)
-        steps = kwargs.pop("steps_per_epoch", None)
-        self._fused = False
-        self.steps_per_execution = self._stock_steps
-        if _is_array(x):
-            x, y = self.arrays(x, y)
-            if split and validation_data is None:
-                number = int(len(x) * (1 - split))
-                validation_data = (x[number:], y[number:])
-                x, y = x[:number], y[:number]
-            if kwargs.get("sample_weight") is None and kwargs.get("shuffle", True):
-                x, y, steps = self._own_batches(
-                    x, y, batch_size, steps, kwargs.get("initial_epoch", 0)
-                )
-        elif isinstance(x, tf.data.Dataset):
-            x, steps = self._sliced(x, steps)
-        if validation_data is not None:
-            size = kwargs.get("validation_batch_size") or batch_size
-            validation_data, kwargs["validation_steps"] = self._evaluation_data(
-                validation_data, size, kwargs.get("validation_steps")
+        if class_weight is not None:
+            raise UsageError("class_weight is not supported; use sample_weight.")
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = _divided(
+                x, y, sample_weight, validation_split
             )
-        if not _is_array(x):  # has its own batches and order
-            batch_size, kwargs["shuffle"] = None, False
-        return super().fit(
+        batches = batches_of(
             x,
             y,
-            batch_size,
-            epochs,
-            callbacks=callbacks,
+            sample_weight,
+            spec=self.image_spec,
+            batch_size=batch_size or 32,
+            seed=self.seed if shuffle else None,
+            first_epoch=initial_epoch,
+        )
+        if steps_per_epoch not in (None, batches.steps):
+            batches = batches.in_epochs_of(steps_per_epoch)
+        self._choose_steps(batches)
+        self._fused = self._is_fused(batches)
+        if validation_data is not None:
+            validation = self._evaluation_batches(
+                *_unpacked(validation_data),
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
+            )
+            validation_data, validation_steps = self._prepared(validation)
+        return super().fit(
+            batches.dataset(self.steps_per_execution if self._fused else None),
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=batches.steps,
+            shuffle=False,  # the data set has its own order
             validation_data=validation_data,
-            steps_per_epoch=steps,
+            validation_steps=validation_steps,
             **kwargs,
         )
 
-    def _own_batches(self, images, labels, batch_size, steps, first_epoch):
-        """Batches of arrays; in slices, but for epochs of somebody's own length."""
-        epoch_steps = math.ceil(len(images) / batch_size)
-        spec = (
-            tf.TensorSpec((batch_size, *self.image_shape), images.dtype),
-            tf.TensorSpec((batch_size,), labels.dtype),
-            tf.TensorSpec((batch_size,), "float32"),
-        )
-        if steps in (None, epoch_steps):
-            self._choose_steps(spec, epoch_steps)
-        batches = pipeline.training_batches(
-            images,
-            labels,
-            batch_size,
-            self.seed,
-            first_epoch=first_epoch,
-            slice_steps=self.steps_per_execution if self._fused else None,
-        )
-        return batches, None, steps or epoch_steps
-
-    def _choose_steps(self, spec, steps, divides=False):
-        """Decides whether to fuse steps, and how many."""
-        number = self._steps_per_execution
-        if self.run_eagerly:
-            number = 1
-        elif number == "auto":
-            number = automatic_steps(self, spec, steps)
-        while divides and steps % number:  # an epoch is a whole number of calls
-            number -= 1
-        self._fused = number > 1
-        self.steps_per_execution = number
-
-    def _sliced(self, dataset, steps):
-        """Somebody's batches in one shape; in slices where their number is known."""
-        dataset = pipeline.of_one_shape(dataset)
-        cardinality = dataset.cardinality().numpy()
-        if steps is None and cardinality < 0:
-            return dataset, steps
-        self._choose_steps(
-            dataset.element_spec, steps or cardinality, steps is not None
-        )
-        if not self._fused:
-            return dataset, steps
-        slices = pipeline.in_slices(dataset, self.steps_per_execution)
-        return slices.prefetch(2).repeat(), int(steps or cardinality)
-
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        *,
+        sample_weight=None,
+        steps=None,
+        **kwargs,
+    ):
         """The mean metrics in nats per image; see `keras.Model.evaluate`.
 
         Every call draws the same noise, and leaves the training noise where it was.
@@ -198,6 +219,8 @@ class FusedModel(keras.Model):
             x: As for `fit`.
             y: int (N,), labels for a conditional model.
             batch_size: int; default 32.
+            sample_weight: float (N,), how much each image counts.
+            steps: int, batches to look at; default: all.
             **kwargs: Passed to `keras.Model.evaluate`.
 
         Returns:
@@ -207,54 +230,69 @@ class FusedModel(keras.Model):
         self._assert_compile_called("evaluate")
         check_one_device(self)
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
-            self.steps_per_execution = self._stock_steps
-            data = x if y is None else (x, y)
-            x, kwargs["steps"] = self._evaluation_data(
-                data, batch_size or 32, kwargs.get("steps"), choose=True
+            batches = self._evaluation_batches(
+                x, y, sample_weight, batch_size=batch_size, steps=steps
             )
+            self._choose_steps(batches)
+            x, steps = self._prepared(batches)
         with self.noise_of(EVALUATION_SEED):
-            return super().evaluate(x, **kwargs)
+            return super().evaluate(x, steps=steps, **kwargs)
 
-    def _evaluation_data(self, data, batch_size, steps, choose=False):
-        """Batches to evaluate and their number, in slices of as many as in training."""
-        self._fused_test = False
-        x, *y = data if isinstance(data, list | tuple) else (data,)
-        if _is_array(x):
-            images, labels = self.arrays(x, *y[:1] or [None])
-            images = self.evaluation_images(images)
-            dataset = pipeline.evaluation_batches(images, labels, batch_size)
-        elif isinstance(x, tf.data.Dataset):
-            dataset = pipeline.of_one_shape(x)
-        else:
-            return data, steps
-        number = steps or int(dataset.cardinality())
-        if number < 0:
-            return dataset, steps
-        if choose:
-            self._choose_steps(dataset.element_spec, number)
-        if self.steps_per_execution == 1 or steps:
-            return dataset, steps
-        self._fused_test = True
-        slices = pipeline.in_slices(dataset, self.steps_per_execution)
-        return slices.prefetch(2).repeat(), number
+    def _evaluation_batches(self, *data, batch_size, steps):
+        batches = batches_of(
+            *data,
+            spec=self.image_spec,
+            batch_size=batch_size or 32,
+            prepare=self.evaluation_images,
+        )
+        return batches if steps is None else batches.first(steps)
+
+    def _prepared(self, batches):
+        """Evaluation data and their number of steps, in slices as chosen before."""
+        self._fused_test = self._is_fused(batches)
+        slice_steps = self.steps_per_execution if self._fused_test else None
+        return batches.dataset(slice_steps), batches.steps
+
+    def _choose_steps(self, batches: Batches):
+        """Decides how many steps go into a call."""
+        number = self._steps_per_execution
+        if self.run_eagerly:
+            number = 1
+        elif number == "auto":
+            number = automatic_steps(self, batches.spec, batches.steps)
+        while batches.divisible and batches.steps % number:
+            number -= 1
+        self.steps_per_execution = number
+
+    def _is_fused(self, batches):
+        """Whether the steps run in slices; those of unknown number always do.
+
+        The stock loop would begin one step too many, and draw noise for it, to find out
+        that the data have ended.
+        """
+        return not self.run_eagerly and (
+            self.steps_per_execution > 1 or batches.steps is None
+        )
 
     def make_train_function(self, force=False):
         if not self._fused:
-            super().make_train_function(force or _is_fused(self.train_function))
-        elif force or not _is_fused(self.train_function):
+            stale = isinstance(self.train_function, FusedFunction)
+            super().make_train_function(force or stale)
+        elif force or not isinstance(self.train_function, FusedFunction):
             self.train_function = FusedFunction(self, self.train_step)
 
     def make_test_function(self, force=False):
         if not self._fused_test:
-            super().make_test_function(force or _is_fused(self.test_function))
-        elif force or not _is_fused(self.test_function):
+            stale = isinstance(self.test_function, FusedFunction)
+            super().make_test_function(force or stale)
+        elif force or not isinstance(self.test_function, FusedFunction):
             self.test_function = FusedFunction(self, self.test_step)
 
     @property
     def compile_seconds(self) -> float:
         """Seconds spent so far on compiling the fused training steps."""
         function = self.train_function
-        return function.compile_seconds if _is_fused(function) else 0.0
+        return function.compile_seconds if isinstance(function, FusedFunction) else 0.0
 
     @contextlib.contextmanager
     def noise_of(self, seed: int):
@@ -270,14 +308,28 @@ class FusedModel(keras.Model):
                 state.assign(value)
 
 
+def _divided(x, y, sample_weight, share):
+    """The first part of arrays, to train on, and the rest, to validate on."""
+    if not isinstance(x, np.ndarray | tf.Tensor | list):
+        raise UsageError(
+            f"validation_split divides images in an array; with a {type(x).__name__} "
+            "pass validation_data."
+        )
+    number = int(len(x) * (1 - share))
+    parts = [
+        None if part is None else np.asarray(part) for part in (x, y, sample_weight)
+    ]
+    return tuple(
+        tuple(None if part is None else part[rows] for part in parts)
+        for rows in (slice(number), slice(number, None))
+    )
+
+
+def _unpacked(data):
+    """x, y and sample_weight of validation data."""
+    return data if isinstance(data, tuple | list) and len(data) <= 3 else (data,)
+
+
 def _has_convolutions(model):
     kernels = [weight for weight in model.weights if weight.name == "kernel"]
     return any(len(kernel.shape) > 2 for kernel in kernels)
-
-
-def _is_array(x):
-    return isinstance(x, np.ndarray | tf.Tensor)
-
-
-def _is_fused(function):
-    return isinstance(function, FusedFunction)

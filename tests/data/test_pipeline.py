@@ -22,7 +22,9 @@ def steps(batch_size):
 
 def epoch(batch_size, seed=3, number=0):
     """The batches of one epoch."""
-    batches = training_batches(IMAGES, LABELS, batch_size, seed, first_epoch=number)
+    batches = training_batches(
+        IMAGES, LABELS, batch_size=batch_size, seed=seed, first_epoch=number
+    )
     return batches.take(steps(batch_size))
 
 
@@ -41,7 +43,7 @@ def order(batches):
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 21, 50])
 def test_every_image_counts_once_an_epoch(batch_size):
     training = epoch(batch_size)
-    evaluation = evaluation_batches(IMAGES, LABELS, batch_size)
+    evaluation = evaluation_batches(IMAGES, LABELS, batch_size=batch_size)
     assert sorted(order(training)) == order(evaluation) == list(range(NUM))
     for dataset in (training, evaluation):
         assert len(list(dataset)) == steps(batch_size)
@@ -51,7 +53,7 @@ def test_every_image_counts_once_an_epoch(batch_size):
 def test_batches_have_static_shapes_and_uint8_images():
     for dataset in (
         epoch(8),
-        evaluation_batches(IMAGES, LABELS, 8),
+        evaluation_batches(IMAGES, LABELS, batch_size=8),
     ):
         assert dataset.element_spec == (
             tf.TensorSpec((8, 4, 3, 2), tf.uint8),
@@ -63,7 +65,7 @@ def test_batches_have_static_shapes_and_uint8_images():
 def test_padding_comes_last_and_has_weight_zero():
     for dataset in (
         epoch(8),
-        evaluation_batches(IMAGES, LABELS, 8),
+        evaluation_batches(IMAGES, LABELS, batch_size=8),
     ):
         weights = np.stack([weight.numpy() for *_, weight in dataset])
         np.testing.assert_array_equal(weights.ravel(), [1] * NUM + [0] * 3)
@@ -71,7 +73,9 @@ def test_padding_comes_last_and_has_weight_zero():
 
 def test_order_is_a_function_of_seed_and_epoch_alone():
     def run(seed, first, number):
-        batches = training_batches(IMAGES, LABELS, 4, seed, first_epoch=first)
+        batches = training_batches(
+            IMAGES, LABELS, batch_size=4, seed=seed, first_epoch=first
+        )
         seen = order(batches.take(number * steps(4)))
         return [seen[start : start + NUM] for start in range(0, number * NUM, NUM)]
 
@@ -88,7 +92,7 @@ def test_order_stays_what_it_was():
 
 
 def test_every_place_is_equally_likely():
-    batches = training_batches(IMAGES, LABELS, 50, seed=0)
+    batches = training_batches(IMAGES, LABELS, batch_size=50, seed=0)
     orders = [order([batch]) for batch in batches.take(60)]
     # Places 0 to 20 have a standard deviation of 6.06, means of 60 of them of 0.78.
     places = np.argsort(orders, axis=1).mean(axis=0)  # (NUM,)
@@ -97,15 +101,17 @@ def test_every_place_is_equally_likely():
 
 def test_images_are_a_copy():
     mine = IMAGES.copy()
-    dataset = training_batches(mine, LABELS, 4, seed=3)
+    dataset = training_batches(mine, LABELS, batch_size=4, seed=3)
     mine[:] = 99
     assert sorted(order(dataset.take(steps(4)))) == list(range(NUM))
 
 
 @pytest.mark.parametrize("slice_steps", [1, 2, 4, 6, 9])
 def test_slices_hold_the_batches_and_end_with_the_epoch(slice_steps):
-    batches = training_batches(IMAGES, LABELS, 4, seed=3)  # 6 an epoch
-    slices = training_batches(IMAGES, LABELS, 4, seed=3, slice_steps=slice_steps)
+    batches = training_batches(IMAGES, LABELS, batch_size=4, seed=3)  # 6 an epoch
+    slices = training_batches(
+        IMAGES, LABELS, batch_size=4, seed=3, slice_steps=slice_steps
+    )
     unpacked = []
     for number, stacked in slices:
         assert {part.shape[0] for part in stacked} == {slice_steps}
@@ -121,7 +127,7 @@ def test_slices_hold_the_batches_and_end_with_the_epoch(slice_steps):
 
 
 def test_slices_of_any_batches():
-    slices = list(in_slices(evaluation_batches(IMAGES, LABELS, 4), 4))
+    slices = list(in_slices(evaluation_batches(IMAGES, LABELS, batch_size=4), 4))
     assert [int(number) for number, _ in slices] == [4, 2]
     (_, first), (_, last) = slices
     np.testing.assert_array_equal(
@@ -155,5 +161,5 @@ def test_data_sets_of_others_get_one_shape(form):
 
 
 def test_a_data_set_of_one_shape_comes_back_as_it_is():
-    dataset = evaluation_batches(IMAGES, LABELS, 8)
+    dataset = evaluation_batches(IMAGES, LABELS, batch_size=8)
     assert of_one_shape(dataset) is dataset

@@ -7,14 +7,15 @@ from scipy import special, stats
 
 from keras_vae.distributions.divergences import closed_form_kl, kl_to_standard_normal
 from keras_vae.distributions.iaf import IAF
+from keras_vae.distributions.latents import OneLevel, scalable_gradient
 from keras_vae.distributions.posteriors import DiagonalGaussian, FullGaussian
 from keras_vae.distributions.priors import StandardNormal, VampPrior
 from keras_vae.errors import UsageError
 from keras_vae.objectives.aggregate import BetaTCVAE, InfoVAE
 from keras_vae.objectives.elbo import ELBO
 from keras_vae.objectives.importance import IWAE, DReG
-from keras_vae.objectives.table import OBJECTIVES, check_parts
-from keras_vae.objectives.terms import Terms, scalable_gradient
+from keras_vae.objectives.table import OBJECTIVES, check_latents
+from keras_vae.objectives.terms import Terms
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def terms():
 
 def test_elbo_loss_is_kl_minus_log_likelihood(terms):
     log_likelihood = terms.log_likelihood.mean(0)
-    kl = terms.kl_per_dimension.sum(-1)
+    kl = terms.kl_by_group.sum(-1)
     np.testing.assert_allclose(ELBO().loss(terms), kl - log_likelihood, rtol=1e-6)
     np.testing.assert_allclose(terms.elbo, log_likelihood - kl, rtol=1e-6)
     four = ELBO(beta=4.0).loss(terms)
@@ -46,7 +47,7 @@ def test_beta_is_a_variable_that_a_compiled_step_reads_anew(terms):
     loss = tf.function(lambda: objective.loss(terms), jit_compile=True)
     before = loss()
     objective.beta.assign(2.0)
-    kl = terms.kl_per_dimension.sum(-1)
+    kl = terms.kl_by_group.sum(-1)
     np.testing.assert_allclose(loss() - before, 2 * kl, rtol=1e-5)
     assert objective.trainable_weights == []
     assert len(objective.non_trainable_weights) == 2
@@ -122,7 +123,7 @@ def test_cyclical_warmup_rises_again_and_stays_after_the_last_cycle():
 
 def test_warmup_weighs_the_kl_in_training_only(terms):
     objective = ELBO(beta=2.0, warmup_steps=4)
-    log_likelihood, kl = terms.log_likelihood.mean(0), terms.kl_per_dimension.sum(-1)
+    log_likelihood, kl = terms.log_likelihood.mean(0), terms.kl_by_group.sum(-1)
     training = dataclasses.replace(terms, step=tf.constant(1, tf.int64))
     np.testing.assert_allclose(
         objective.loss(training), 0.25 * 2 * kl - log_likelihood, rtol=1e-5
@@ -135,11 +136,11 @@ def test_warmup_weighs_the_kl_in_training_only(terms):
 def test_free_bits_floor_the_mean_kl_of_each_latent(terms):
     weight = np.float32([1, 1, 1, 0])
     terms = dataclasses.replace(terms, weight=weight)
-    mean = terms.kl_per_dimension[:3].mean(0)
+    mean = terms.kl_by_group[:3].mean(0)
     floor = float(np.sort(mean)[1])  # between the smallest and the largest
     expected = np.maximum(mean, floor).sum() - terms.log_likelihood.mean(0)
     np.testing.assert_allclose(ELBO(free_bits=floor).loss(terms), expected, rtol=1e-5)
-    by_sampling = dataclasses.replace(terms, kl_per_dimension=None)
+    by_sampling = dataclasses.replace(terms, kl_by_group=None)
     loss = ELBO(free_bits=50.0).loss(by_sampling)
     np.testing.assert_allclose(loss, 50 - terms.log_likelihood.mean(0), rtol=1e-5)
 
@@ -229,7 +230,7 @@ def test_dreg_gradient_is_the_iwae_gradient_in_expectation_with_less_noise():
         @tf.function(jit_compile=True)
         def gradient(model=model, objective=objective):
             with tf.GradientTape() as tape:
-                terms = model.terms(x, hasattr(objective, "doubly_reparameterized"))
+                terms = model.terms(x, objective.doubly_reparameterized)
                 loss = tf.reduce_sum(objective.loss(terms))
             return tape.gradient(loss, [model.params, model.shift])
 
@@ -308,7 +309,7 @@ def test_infovae_matches_the_definition_and_leaves_padding_out(batch):
     )
     cross = np.mean([kernel(a, b) for a in z for b in draws])
     discrepancy = distinct(z) + distinct(draws) - 2 * cross
-    kl = np.sum(batch.kl_per_dimension, -1)
+    kl = np.sum(batch.kl_by_group, -1)
     expected = 0.75 * kl - batch.log_likelihood.mean(0) + 7.25 * discrepancy
     np.testing.assert_allclose(objective.loss(batch), expected, rtol=1e-4)
 
@@ -318,7 +319,7 @@ def test_infovae_discrepancy_is_zero_between_equal_distributions():
     prior = StandardNormal(2)
     z = np.random.default_rng(0).normal(size=(1, 2_000, 2)).astype("float32")
     objective = InfoVAE(alpha=1.0, lambda_=1.0)
-    same = Terms(zeros, kl_per_dimension=zeros.T, z=z, prior=prior)
+    same = Terms(zeros, kl_by_group=zeros.T, z=z, prior=prior)
     other = dataclasses.replace(same, z=z + 1.0)
     assert abs(float(objective.loss(same)[0])) < 0.002
     assert float(objective.loss(other)[0]) > 0.1
@@ -346,20 +347,20 @@ def test_objectives_compile_for_a_batch_of_any_size(name, batch):
 # === Parts that do not fit ===
 
 
-def test_check_parts_refuses_what_cannot_work():
+def test_check_latents_refuses_what_cannot_work():
     normal, vampprior = StandardNormal(2), VampPrior(2)
     with pytest.raises(
         UsageError, match="DReG needs the posterior's log_prob, which IAF"
     ):
-        check_parts(DReG(), IAF(2), normal)
+        check_latents(DReG(), OneLevel(IAF(2), normal))
     with pytest.raises(
         UsageError, match="BetaTCVAE needs the posterior's log_prob_per"
     ):
-        check_parts(BetaTCVAE(), FullGaussian(2), normal)
+        check_latents(BetaTCVAE(), OneLevel(FullGaussian(2), normal))
     with pytest.raises(UsageError, match="mixture of diagonal_gaussian posteriors"):
-        check_parts(ELBO(), FullGaussian(2), vampprior)
+        OneLevel(FullGaussian(2), vampprior)
     with pytest.raises(UsageError, match="InfoVAE draws from the prior"):
-        check_parts(InfoVAE(), DiagonalGaussian(2), vampprior)
-    check_parts(DReG(), FullGaussian(2), normal)
-    check_parts(ELBO(), IAF(2), normal)
-    check_parts(ELBO(), DiagonalGaussian(2), vampprior)
+        check_latents(InfoVAE(), OneLevel(DiagonalGaussian(2), vampprior))
+    check_latents(DReG(), OneLevel(FullGaussian(2), normal))
+    check_latents(ELBO(), OneLevel(IAF(2), normal))
+    check_latents(ELBO(), OneLevel(DiagonalGaussian(2), vampprior))

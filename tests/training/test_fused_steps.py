@@ -129,9 +129,9 @@ def test_validation_takes_the_batch_size_of_training(monkeypatch):
     sizes = []
     batches = pipeline.evaluation_batches
 
-    def spy(images, labels, batch_size):
+    def spy(*arrays, batch_size, **kwargs):
         sizes.append(batch_size)
-        return batches(images, labels, batch_size)
+        return batches(*arrays, batch_size=batch_size, **kwargs)
 
     monkeypatch.setattr(pipeline, "evaluation_batches", spy)
     trained(4, epochs=1, validation_data=images(20))

@@ -1,0 +1,112 @@
+"""Splits: images to learn from, to hold out, to test on, wherever they are kept.
+
+`Split` says what the rest of the package asks of one, so that images in memory
+(`ArraySplit`) and streams from disk are used alike.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@runtime_checkable
+class Split(Protocol):
+    """Images of one split, with their labels where there are any.
+
+    Attributes:
+        labels: int64 (N,), class numbers from 0, or `None`.
+    """
+
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        """The number of images N."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels, (H, W, C)."""
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        slice_steps: int | None = None,
+    ) -> "tf.data.Dataset":
+        """Batches of one shape: images (B, H, W, C), labels (B,), weight (B,).
+
+        Args:
+            batch_size: int B >= 1.
+            seed: int, for epochs without end whose order is a function of (seed,
+                epoch); None for every image once, in order.
+            first_epoch: int >= 0, the epoch to begin with.
+            slice_steps: int K or None; with an int, slices of K batches.
+        """
+
+    def mean_image(self) -> np.ndarray:
+        """The mean over all images, float (H, W, C) in [0, 1]."""
+
+    def take(self, rows: Sequence[int]) -> "ArraySplit":
+        """Some of the images, in memory."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """A split in memory.
+
+    Attributes:
+        images: uint8 (N, H, W, C), or float in [0, 1].
+        labels: int64 (N,), class numbers from 0, or `None`.
+        weight: float (N,), how much each image counts in means, or `None`.
+
+    Example:
+        >>> split = ArraySplit(np.zeros((10, 28, 28, 1), np.uint8))
+        >>> len(split), split.image_shape
+        (10, (28, 28, 1))
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels, (H, W, C)."""
+        return self.images.shape[1:]
+
+    def batches(self, batch_size, *, seed=None, first_epoch=0, slice_steps=None):
+        """See `Split.batches`."""
+        from keras_vae.data import pipeline  # readers stay free of TensorFlow
+
+        labels = np.zeros(len(self), np.int64) if self.labels is None else self.labels
+        arrays = (self.images, labels, self.weight)
+        if seed is None:
+            return pipeline.evaluation_batches(
+                *arrays, batch_size=batch_size, slice_steps=slice_steps
+            )
+        return pipeline.training_batches(
+            *arrays,
+            batch_size=batch_size,
+            seed=seed,
+            first_epoch=first_epoch,
+            slice_steps=slice_steps,
+        )
+
+    def mean_image(self) -> np.ndarray:
+        """The mean over all images, float (H, W, C) in [0, 1]."""
+        highest = 255 if self.images.dtype == np.uint8 else 1
+        return self.images.mean(axis=0) / highest
+
+    def take(self, rows) -> "ArraySplit":
+        """Some of the images."""
+        parts = (self.images, self.labels, self.weight)
+        return ArraySplit(*(None if part is None else part[rows] for part in parts))
