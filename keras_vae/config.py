@@ -1,45 +1,19 @@
-"""The options of a training run: one frozen dataclass <-> JSON <-> command line."""
+"""The options of a training run: one frozen dataclass <-> JSON <-> command line.
 
-import ast
+Here stand the options of the run itself. Those of components (a prior's number of
+components, an objective's beta) are read from the components' own signatures.
+"""
+
 import dataclasses
 import json
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import tyro
 
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
 from keras_vae.errors import ModelError, UsageError, number, unknown, whole_number
-
-
-@cache
-def choices(table: str) -> tuple[str, ...]:
-    """The names in a table, read from its source without importing it.
-
-    A table is a dict literal at the foot of its module. Parsing it instead of importing
-    it lets a command print its help without loading TensorFlow, and nothing is listed
-    twice.
-
-    Args:
-        table: Where it stands, e.g. `"keras_vae.distributions.table.LIKELIHOODS"`.
-
-    Returns:
-        The table's keys, in order.
-
-    Example:
-        >>> choices("keras_vae.objectives.table.OBJECTIVES")[0]
-        'elbo'
-    """
-    module, _, name = table.rpartition(".")
-    package, _, stem = module.rpartition(".")
-    folder = files(package or module)
-    source = folder.joinpath(f"{stem}.py" if package else "__init__.py").read_text()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return tuple(ast.literal_eval(key) for key in node.value.keys)
-    raise LookupError(f"{module} has no table {name}")
+from keras_vae.options import choices, fits, options_of
 
 
 def one_of(table: str):
@@ -47,16 +21,19 @@ def one_of(table: str):
     return tyro.conf.arg(metavar="{" + ",".join(choices(table)) + "}")
 
 
-AXES = {
+COMPONENTS = {  # axis -> its table
     "network": "keras_vae.networks.NETWORKS",
     "posterior": "keras_vae.distributions.table.POSTERIORS",
     "prior": "keras_vae.distributions.table.PRIORS",
     "likelihood": "keras_vae.distributions.table.LIKELIHOODS",
     "objective": "keras_vae.objectives.table.OBJECTIVES",
-    "activation": "keras_vae.networks.ACTIVATIONS",
     "optimizer": "keras_vae.training.optimizers.OPTIMIZERS",
-    "binarization": "keras_vae.data.binarization.BINARIZATIONS",
 }
+AXES = COMPONENTS | {"binarization": "keras_vae.data.binarization.BINARIZATIONS"}
+NAMES = {"activation": "keras_vae.networks.ACTIVATIONS"}  # options that name something
+
+# arguments that the run gives a component: no options
+GIVEN = {"seed", "num_classes", "num_images", "output_bias", "warmup_steps"}
 
 # option -> the least and the most that it may be, where it is not None
 WHOLE_NUMBERS = {
@@ -64,35 +41,72 @@ WHOLE_NUMBERS = {
     "batch_size": (1, 1_000_000),
     "validation_images": (0, None),
     "latent_dim": (1, MAX_LATENT_DIM),
-    "num_flows": (1, 100),
-    "num_components": (1, 100_000),
-    "num_mixtures": (1, 1000),
-    "warmup_cycles": (1, 1_000_000),
     "num_samples": (1, 10_000),
     "seed": (0, 2**24 - 1),
     "fused_steps": (1, 100_000),
 }
-MAX_WIDTH = 1_000_000  # of a hidden layer
 NUMBERS = {
     "learning_rate": (0, 1e30),
-    "sigma": (0, 1e30),
-    "beta": (0, 1e30),
     "kl_warmup": (0, 1_000_000),
-    "free_bits": (0, 1e30),
 }
+MOST = 1_000_000  # of any number that is a component's option
 
-# What older files lack: for each format of config.json after the first, its new options
-# with the value that a file without them means. So a file has every option of the
-# version that wrote it, and none is ever taken from today's defaults.
-ADDED: tuple[dict[str, Any], ...] = ()
-
+# What older files lack: for each format of config.json after the first, the options
+# that every run has since, with the value that a file without them means. So none is
+# ever taken from today's defaults.
+ADDED: tuple[dict[str, Any], ...] = ({},)
 
 # names of before
 RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
 
 
+class Flag(NamedTuple):
+    """An option of components on the command line.
+
+    Args:
+        axis: The axis of the components that have it.
+        argument: Their own name for it.
+        kind: Its type.
+        defaults: Component -> default, of those that have it.
+        help: What it means.
+    """
+
+    axis: str
+    argument: str
+    kind: Any
+    defaults: dict[str, Any]
+    help: str
+
+
+def component_flags() -> dict[str, Flag]:
+    """The options of all components: one flag for those that share an option's name.
+
+    A name that another axis has too is prefixed by its own: `posterior_hidden`.
+
+    Returns:
+        dict from the option's name.
+    """
+    flags: dict[str, Flag] = {}
+    for axis, table in COMPONENTS.items():
+        for component, options in options_of(table).items():
+            for argument, option in options.items():
+                if argument in GIVEN or option.kind is None:
+                    continue
+                name = argument
+                if name in flags and flags[name].axis != axis:
+                    name = f"{axis}_{argument}"
+                flag = flags.setdefault(
+                    name, Flag(axis, argument, option.kind, {}, option.help)
+                )
+                flag.defaults[component] = option.default
+    return flags
+
+
+FLAGS = component_flags()
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class RunOptions:
     """Train a variational autoencoder and export its decoder.
 
     The defaults are the textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder,
@@ -120,11 +134,6 @@ class TrainConfig:
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     network: Annotated[str, one_of(AXES["network"])] = "mlp"
     """Encoder and decoder."""
-    hidden: tuple[int, ...] | None = None
-    """Widths of the encoder's hidden layers; the decoder mirrors them. None is 400; for
-    conv, whose layers halve the image, 32 64."""
-    activation: Annotated[str, one_of(AXES["activation"])] = "relu"
-    """The hidden layers' activation function."""
     output_bias: bool = False
     """Start the decoder's output at the mean training image, as Burda et al. do."""
     conditional: bool = False
@@ -133,30 +142,14 @@ class TrainConfig:
     """Width of z, at most 4,096."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
-    num_flows: int | None = None
-    """Steps of the iaf posterior; None is 2."""
     prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
     """p(z)."""
-    num_components: int | None = None
-    """Components of the prior; None is 64 of a mixture, 500 of a vampprior."""
     likelihood: Annotated[str, one_of(AXES["likelihood"])] = "bernoulli"
     """p(x|z)."""
-    sigma: float | None = None
-    """The gaussian likelihood's standard deviation, or where it starts; None is 0.1."""
-    scale: Literal["fixed", "learned", "predicted"] | None = None
-    """Whether sigma is kept, learned, or predicted for each pixel; None is learned."""
-    num_mixtures: int | None = None
-    """Logistics of a discretized_logistic_mixture for each pixel; None is 5."""
     objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
     """What is maximized."""
-    beta: float | None = None
-    """Weight of the KL term; None is the objective's own (1, or 6 for beta_tcvae)."""
     kl_warmup: float = 0.0
     """Epochs over which the KL term's weight rises from 0."""
-    warmup_cycles: int | None = None
-    """How often it rises, each time followed by as many epochs at 1; None is once."""
-    free_bits: float = 0.0
-    """Nats of each latent's KL divergence that cost nothing."""
     num_samples: int = 1
     """Posterior samples an image in a training step, at most 10,000."""
     binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
@@ -174,38 +167,64 @@ class TrainConfig:
     def __post_init__(self):
         likelihood = RENAMED.get(self.likelihood, self.likelihood)
         object.__setattr__(self, "likelihood", likelihood)
-        if self.hidden is None:  # so that config.json says what was built
-            widths = (32, 64) if self.network == "conv" else (400,)
-            object.__setattr__(self, "hidden", widths)
         self._check_types()
         for field, bounds in WHOLE_NUMBERS.items():
             if getattr(self, field) is not None:
                 whole_number(field, getattr(self, field), *bounds)
-        for width in self.hidden:
-            whole_number("each width in hidden", width, 1, MAX_WIDTH)
         for field, bounds in NUMBERS.items():
-            if getattr(self, field) is not None:
-                number(field, getattr(self, field), *bounds)
+            number(field, getattr(self, field), *bounds)
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
-        self._require("hidden", self.hidden, "one or more whole numbers")
-        self._require(
-            "warmup_cycles",
-            self.warmup_cycles is None or self.kl_warmup > 0,
-            "left out where kl_warmup is 0",
-        )
         if self.precision not in (names := ("float32", "bfloat16")):
             raise unknown("precision", self.precision, names)
         for field, table in AXES.items():
             if getattr(self, field) not in choices(table):
                 raise unknown(field, getattr(self, field), choices(table))
+        for name, flag in FLAGS.items():
+            self._settle(name, flag)
         formats = choices("export.FORMATS")
         for name in self.export:
             if name not in formats and self.export != ("none",):
                 raise unknown("export format", name, [*formats, "none"])
 
+    def _settle(self, name, flag):
+        """Checks a component's option, or sets it to the default: the file says all."""
+        component, value = getattr(self, flag.axis), getattr(self, name)
+        if component not in flag.defaults:
+            if value is not None:
+                raise UsageError(
+                    f"The {flag.axis} {component} has no {name}; leave that option out,"
+                    f" or choose the {flag.axis} {' or '.join(flag.defaults)}."
+                )
+            return
+        if value is None:
+            object.__setattr__(self, name, flag.defaults[component])
+            return
+        if not fits(value, flag.kind):
+            raise UsageError(f"{name} cannot be {value!r}.")
+        for item in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(item, int | float):
+                number(name, item, minimum=-MOST, maximum=MOST)
+        if name in NAMES and value not in choices(NAMES[name]):
+            raise unknown(name, value, choices(NAMES[name]))
+
+    def arguments(self, axis: str) -> dict[str, Any]:
+        """The options of the component that was chosen for an axis, by its own names.
+
+        Args:
+            axis: A key of `COMPONENTS`.
+
+        Returns:
+            dict of its keyword arguments; those in `GIVEN` are not among them.
+        """
+        return {
+            flag.argument: getattr(self, name)
+            for name, flag in FLAGS.items()
+            if flag.axis == axis and getattr(self, axis) in flag.defaults
+        }
+
     def _check_types(self):
         """Refuses what only a config.json can hold: the command line has types."""
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(RunOptions):
             value, kind = getattr(self, field.name), type(field.default)
             if kind in (bool, str) and type(value) is not kind:
                 raise UsageError(
@@ -239,18 +258,77 @@ class TrainConfig:
             later = 1 + len(ADDED) - whole_number("format", options.pop("format", 1))
             if later < 0:
                 raise ValueError("it is of a later version")
+            if later == len(ADDED):
+                options = _of_first_format(options)
             for added in ADDED[len(ADDED) - later :]:
                 options = added | options
-            fields = {field.name for field in dataclasses.fields(cls)}
-            if missing := sorted(fields - set(options)):
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            if others := sorted(set(options) - fields):
-                raise ValueError(f"it has the unknown option {', '.join(others)}")
-            for field in ("hidden", "export"):
-                options[field] = tuple(options[field])
+            _check_names(options)
+            for name, value in options.items():
+                if isinstance(value, list):
+                    options[name] = tuple(value)
             return cls(**options | {"output": Path(options["output"])})
         except (ValueError, TypeError, AttributeError) as error:
             raise ModelError(
                 "The run's config.json is not a config of this version "
                 f"({str(error).rstrip('.')}); train the run again."
             ) from error
+
+
+def _of_first_format(options):
+    """Options of the first format, where a component's default was left to it."""
+    for name, flag in FLAGS.items():
+        if options.get(name) in (None, 0.0):  # free_bits was 0 for every objective
+            options[name] = flag.defaults.get(options.get(flag.axis))
+    return options
+
+
+def _check_names(options):
+    """Refuses options by name: every run's, and its components', must be there."""
+    needed = {field.name for field in dataclasses.fields(RunOptions)}
+    for name, flag in FLAGS.items():
+        if options.get(flag.axis) in flag.defaults:
+            needed.add(name)
+    if missing := sorted(needed - set(options)):
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    if others := sorted(set(options) - needed - set(FLAGS)):
+        raise ValueError(f"it has the unknown option {', '.join(others)}")
+
+
+def _annotation(name, flag):
+    """What the command line is told of a component's option."""
+
+    def text(value):
+        return " ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+
+    components: dict[str, list[str]] = {}  # by default
+    for component, value in flag.defaults.items():
+        components.setdefault(text(value), []).append(component)
+    defaults = [f"{value} for {', '.join(c)}" for value, c in components.items()]
+    metavars = {int: "INT", float: "FLOAT", tuple[int, ...]: "INT [INT ...]"}
+    metavar = metavars.get(flag.kind) or "{" + ",".join(get_args(flag.kind)) + "}"
+    if name in NAMES:
+        metavar = "{" + ",".join(choices(NAMES[name])) + "}"
+    shown = tyro.conf.arg(
+        name=name.rstrip("_"),
+        help=flag.help,
+        metavar=metavar,
+        help_behavior_hint=f"(default: {'; '.join(defaults)})",
+    )
+    return Annotated[flag.kind | None, shown]
+
+
+if TYPE_CHECKING:
+
+    class TrainConfig(RunOptions):
+        """The options of a run and of its components."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    TrainConfig = dataclasses.make_dataclass(
+        "TrainConfig",
+        [(name, _annotation(name, flag), None) for name, flag in FLAGS.items()],
+        bases=(RunOptions,),
+        frozen=True,
+        namespace={"__doc__": RunOptions.__doc__, "__module__": __name__},
+    )

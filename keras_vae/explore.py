@@ -11,8 +11,9 @@ from typing import Annotated
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.config import choices, one_of
+from keras_vae.config import one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
+from keras_vae.options import choices
 
 PATHS = "keras_vae.exploring.paths.PATHS"
 MOST = 100  # rows or columns of a picture

@@ -50,7 +50,7 @@ def mlp(
         likelihood_params: int, the decoder's outputs for each pixel and channel.
         hidden: Widths of the encoder's hidden layers; the decoder mirrors them. Empty
             for linear networks.
-        activation: A name in `ACTIVATIONS`.
+        activation: A name in `ACTIVATIONS`, of the hidden layers' function.
         gated: Whether each hidden layer is the product a * activation(b) of two linear
             ones; with `"sigmoid"` the gated networks of Dauphin et al. (2017) that
             Tomczak & Welling (2018) use, with others those of Shazeer (2020).
@@ -122,8 +122,9 @@ def conv(
         latent_dim: int >= 1, the width of z.
         posterior_params: int, the width of the encoder's output.
         likelihood_params: int, the decoder's outputs for each pixel and channel.
-        hidden: Channels at each resolution, from the finest on.
-        activation: A name in `ACTIVATIONS`.
+        hidden: Channels at each resolution, from the finest on; the decoder mirrors
+            them.
+        activation: A name in `ACTIVATIONS`, of the hidden layers' function.
         num_classes: int or None. With an int, both networks also take a label.
         output_bias: float (H, W, C * likelihood_params) or None (zeros); its mean over
             the pixels is the initial bias of the decoder's output.

@@ -7,6 +7,7 @@ that one batch serves S samples.
 
 import abc
 import math
+from typing import Literal
 
 import keras
 import numpy as np
@@ -198,10 +199,10 @@ class Gaussian(Likelihood):
     pixel that never changes would else have an infinite density.
 
     Args:
-        sigma: float > 0, on the scale of pixels in [0, 1]; where `scale` is not
-            `"fixed"`, the value that s starts from.
-        scale: `"fixed"`; `"learned"`, one sigma for all pixels, trained with the
-            weights; or `"predicted"`, the decoder's second output for every pixel.
+        sigma: float > 0, the standard deviation on the scale of pixels in [0, 1]; where
+            it is not fixed, the value that s starts from.
+        scale: Whether sigma is fixed; learned, one for all pixels, with the weights; or
+            predicted, the decoder's second output for every pixel.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Raises:
@@ -213,11 +214,16 @@ class Gaussian(Likelihood):
         -720.45
     """
 
-    def __init__(self, sigma: float = 0.1, scale: str = "learned", **kwargs):
+    def __init__(
+        self,
+        sigma: float = 0.1,
+        scale: Literal["fixed", "learned", "predicted"] = "learned",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.sigma = number("sigma", sigma, minimum=1e-6)
-        if scale not in ("fixed", "learned", "predicted"):
-            raise unknown("scale", scale, ["fixed", "learned", "predicted"])
+        if scale not in (scales := ("fixed", "learned", "predicted")):
+            raise unknown("scale", scale, scales)
         self.scale = scale
         self.num_params = 2 if scale == "predicted" else 1
         if scale == "learned":

@@ -28,7 +28,7 @@ class BetaTCVAE(Objective):
 
     Args:
         alpha: float >= 0, weight of the mutual information.
-        beta: float >= 0, weight of the total correlation, held in a variable.
+        beta: float >= 0, the weight of the total correlation, held in a variable.
         gamma: float >= 0, weight of the dimension-wise KL.
         num_images: int >= 2, or None.
         **kwargs: Passed to `keras.layers.Layer`.
@@ -110,8 +110,8 @@ class InfoVAE(Objective):
     Images of weight 0 take no part.
 
     Args:
-        alpha: float <= 1.
-        lambda_: float >= 0 with alpha + lambda_ >= 1.
+        alpha: float <= 1; the weight of the KL is 1 - alpha.
+        lambda_: float >= 0; the weight of the discrepancy is alpha + lambda_ - 1 >= 0.
         seed: int or None, for the draws from the prior.
         **kwargs: Passed to `keras.layers.Layer`.
 

@@ -26,10 +26,10 @@ class ELBO(Objective):
     later.
 
     Args:
-        beta: float >= 0. Use 0 for an autoencoder without the KL term.
+        beta: float >= 0, the weight of the KL term; 0 for an autoencoder without it.
         warmup_steps: int >= 0, optimizer steps of a rise; 0 is no warm-up.
-        warmup_cycles: int >= 1, number of rises.
-        free_bits: float >= 0, in nats.
+        warmup_cycles: int >= 1, how often the weight rises in the warm-up.
+        free_bits: float >= 0, nats of each latent's KL divergence that cost nothing.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Raises:

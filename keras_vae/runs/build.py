@@ -44,24 +44,22 @@ def build_vae(
         num_classes = None
     elif num_classes is None:
         raise UsageError("A conditional model needs labels; the data set has none.")
-    given = _same(config, "num_flows")
     latents = {"latent_dim": config.latent_dim, "seed": config.seed}
-    posterior = _component(config, "posterior", POSTERIORS, given, **latents)
-    given = _same(config, "num_components")
-    prior = _component(config, "prior", PRIORS, given, **latents)
-    given = _same(config, "sigma", "scale", "num_mixtures")
-    likelihood = _component(config, "likelihood", LIKELIHOODS, given)
+    posterior = _component(config, "posterior", POSTERIORS, **latents)
+    prior = _component(config, "prior", PRIORS, **latents)
+    likelihood = _component(config, "likelihood", LIKELIHOODS)
     output_bias = None
     if config.output_bias and data_mean is not None:
         output_bias = likelihood.output_bias(data_mean)
     with _precision(config.precision):
-        encoder, decoder = NETWORKS[config.network](
-            image_shape,
-            config.latent_dim,
+        encoder, decoder = _component(
+            config,
+            "network",
+            NETWORKS,
+            image_shape=image_shape,
+            latent_dim=config.latent_dim,
             posterior_params=posterior.num_params,
             likelihood_params=likelihood.num_params,
-            hidden=config.hidden,
-            activation=config.activation,
             num_classes=num_classes,
             output_bias=output_bias,
             seed=config.seed,
@@ -92,54 +90,37 @@ def _precision(name):
         keras.config.set_dtype_policy(before)
 
 
-def _component(config, axis, table, given, **always):
-    """A component by its name, with those options that were given.
+def _component(config, axis, table, **given):
+    """The component that was chosen for an axis, with its options.
 
     Args:
         config: The options of the run.
         axis: Field of `config` that holds the name.
         table: Where the name stands.
-        given: Option -> (the component's own name for it, value); None leaves it out.
-        **always: Arguments that take effect where the component has them.
+        **given: Arguments that take effect where the component has them.
     """
-    name = getattr(config, axis)
-    component = table[name]
+    component = table[getattr(config, axis)]
     known = inspect.signature(component).parameters
-    arguments = {key: value for key, value in always.items() if key in known}
-    for option, (argument, value) in given.items():
-        if value is None:
-            continue
-        if argument not in known:
-            raise UsageError(
-                f"The {axis} {name} has no {option}; leave that option out, or choose "
-                f"the {axis} {_having(table, argument)}."
-            )
-        arguments[argument] = value
-    return component(**arguments)
-
-
-def _having(table, argument):
-    """The names of those components that have an argument, to choose from."""
-    names = [
-        name
-        for name, component in table.items()
-        if argument in inspect.signature(component).parameters
-    ]
-    return " or ".join(names)
-
-
-def _same(config, *options):
-    """Options whose name is the component's own."""
-    return {option: (option, getattr(config, option)) for option in options}
+    given = {name: value for name, value in given.items() if name in known}
+    return component(**config.arguments(axis), **given)
 
 
 def _objective(config, num_images):
     steps = math.ceil(num_images / config.batch_size)
-    given = _same(config, "beta", "warmup_cycles") | {
-        "kl_warmup": ("warmup_steps", round(config.kl_warmup * steps) or None),
-        "free_bits": ("free_bits", config.free_bits or None),
-    }
-    return _component(config, "objective", OBJECTIVES, given, num_images=num_images)
+    given = {"num_images": num_images}
+    if config.kl_warmup:
+        given["warmup_steps"] = round(config.kl_warmup * steps)
+        having = [
+            name
+            for name, component in OBJECTIVES.items()
+            if "warmup_steps" in inspect.signature(component).parameters
+        ]
+        if config.objective not in having:
+            raise UsageError(
+                f"The objective {config.objective} has no kl_warmup; leave that option "
+                f"out, or choose the objective {' or '.join(having)}."
+            )
+    return _component(config, "objective", OBJECTIVES, **given)
 
 
 def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Optimizer:
@@ -156,4 +137,4 @@ def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Op
     if config.cosine_decay:
         steps = config.epochs * math.ceil(num_images / config.batch_size)
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    return OPTIMIZERS[config.optimizer](rate)
+    return _component(config, "optimizer", OPTIMIZERS, learning_rate=rate)

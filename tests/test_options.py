@@ -1,0 +1,47 @@
+import importlib
+
+import pytest
+
+from keras_vae.config import AXES, NAMES
+from keras_vae.options import choices, fits, options_of
+
+
+@pytest.mark.parametrize("table", [*AXES.values(), *NAMES.values(), "export.FORMATS"])
+def test_choices_are_the_keys_of_the_table(table):
+    module, _, name = table.rpartition(".")
+    assert choices(table) == tuple(getattr(importlib.import_module(module), name))
+
+
+def test_a_table_that_is_not_there_is_an_error():
+    with pytest.raises(LookupError, match="keras_vae.networks has no table NETS"):
+        choices("keras_vae.networks.NETS")
+
+
+def test_options_have_type_default_and_meaning():
+    mixture = options_of("keras_vae.distributions.table.LIKELIHOODS")
+    option = mixture["discretized_logistic_mixture"]["num_mixtures"]
+    assert (option.kind, option.default) == (int, 5)
+    assert option.help == "int >= 1, components M of a pixel."
+    assert mixture["bernoulli"] == {}
+
+
+def test_what_a_row_of_the_table_fixes_is_no_option():
+    networks = options_of("keras_vae.networks.NETWORKS")
+    assert "gated" not in networks["mlp"] and "gated" not in networks["gated_mlp"]
+    assert networks["gated_mlp"]["hidden"].default == (400,)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (3, int, True),
+        (True, int, False),
+        (3, float, True),
+        ("3", float, False),
+        ((1, 2), tuple[int, ...], True),
+        ((1, 2.5), tuple[int, ...], False),
+        (5, tuple[int, ...], False),
+    ],
+)
+def test_fits_is_strict(value, kind, expected):
+    assert fits(value, kind) is expected
