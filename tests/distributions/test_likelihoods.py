@@ -227,6 +227,18 @@ def test_discretized_logistic_mixture_sums_to_one(log_scale, mean):
     np.testing.assert_allclose(actual, expected, atol=0.51 / 255)
 
 
+@pytest.mark.parametrize("log_scale", [-7.0, -1.0, 1.3, 1.5, 3.0, 7.0])
+def test_discretized_logistic_mixture_mean_is_exact_at_every_scale(log_scale):
+    """Against the closed form in float64, which overflows and cancels in float32."""
+    mean = np.float32([-300, -3, -1, -0.2, 0, 0.5, 1, 20, 3000])
+    params = np.zeros((9, 1, 1, 4), np.float32)
+    params[:, 0, 0, 1], params[:, 0, 0, 2] = mean, log_scale
+    s, m = np.exp(np.float64(log_scale)), np.float64(mean)
+    ends = np.logaddexp(0, (m + 1) / s) - np.logaddexp(0, (m - 1) / s)
+    actual = DiscretizedLogisticMixture(num_mixtures=1).mean(params)
+    np.testing.assert_allclose(np.ravel(actual), s * ends / 2, atol=5e-7)
+
+
 def test_discretized_logistic_mixture_samples_follow_the_probabilities(rng):
     likelihood = DiscretizedLogisticMixture(num_mixtures=2)
     pixel = np.float32([0.5, -0.5, -0.4, 0.6, -3.0, -2.0, 0, 0])
