@@ -15,6 +15,7 @@ def simplify(model) -> None:
     _scalar_depths(model)
     _without_full_slices(model.graph)
     _means_by_axis(model.graph)
+    _bounded_tanhs(model.graph)
     _static_reshapes(model)
 
 
@@ -45,7 +46,7 @@ def canonical(model, name: str):
     for node in graph.node:
         node.input[:] = [names.get(x, x) for x in node.input]
         node.output[:] = [names[x] for x in node.output]
-    tensors = [type(tensor).FromString(tensor.SerializeToString()) for tensor in used]
+    tensors = [_copy(tensor) for tensor in used]
     for tensor in tensors:
         tensor.name = names[tensor.name]
         tensor.doc_string = ""
@@ -119,30 +120,56 @@ def _without_full_slices(graph):
 
 def _means_by_axis(graph):
     """Splits a mean over axes that are apart: OpenCV computes another number."""
+    from onnx import helper, numpy_helper
+
+    values = {tensor.name: _array(tensor) for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
-        attributes = {item.name: item for item in node.attribute}
-        axes = [*attributes["axes"].ints] if "axes" in attributes else []
-        if (
-            node.op_type != "ReduceMean"
-            or len(axes) < 2
-            or not attributes["keepdims"].i
-        ):
-            nodes.append(node)
+        attributes = {
+            item.name: helper.get_attribute_value(item) for item in node.attribute
+        }
+        axes = []
+        if node.op_type == "ReduceMean" and attributes.get("keepdims", 1):
+            # From opset 18 on the axes are an input.
+            axes = attributes.get("axes") or [*values.get(node.input[-1], [])]
+        if len(axes) < 2:
+            nodes.append(_copy(node))
             continue
         x = node.input[0]
         for axis in axes:
-            last = axis == axes[-1]
-            part = type(node).FromString(node.SerializeToString())
+            part = _copy(node)
             part.input[0] = x
+            last = axis == axes[-1]
             part.output[0] = x = node.output[0] if last else f"{node.name}/{axis}"
-            next(item for item in part.attribute if item.name == "axes").ints[:] = [
-                axis
-            ]
+            if "axes" in attributes:
+                item = next(item for item in part.attribute if item.name == "axes")
+                item.ints[:] = [axis]
+            else:
+                part.input[1] = f"{part.output[0]}/axis"
+                value = numpy_helper.from_array(np.int64([axis]), part.input[1])
+                graph.initializer.append(value)
             nodes.append(part)
-    nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _copy(message):
+    return type(message).FromString(message.SerializeToString())
+
+
+def _bounded_tanhs(graph):
+    """Keeps what goes into tanh within [-20, 20]: OpenCV gives NaN from 44 on."""
+    from onnx import helper, numpy_helper
+
+    tanhs = [node for node in graph.node if node.op_type == "Tanh"]
+    bounds = {"tanh/low": -20, "tanh/high": 20} if tanhs else {}
+    for name, value in bounds.items():
+        graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+    for node in tanhs:
+        bounded = f"{node.name}/bounded"
+        clip = helper.make_node("Clip", [node.input[0], *bounds], [bounded])
+        graph.node.insert([*graph.node].index(node), clip)
+        node.input[0] = bounded
 
 
 def _array(tensor):
@@ -181,7 +208,7 @@ def _shapes(model, batch):
     """Every tensor's shape at one batch size; None stands for an unknown size."""
     import onnx
 
-    model = onnx.ModelProto.FromString(model.SerializeToString())
+    model = _copy(model)
     graph = model.graph
     for value in [*graph.input]:
         dims = value.type.tensor_type.shape.dim
@@ -210,6 +237,6 @@ def _remove_unused(graph):
         if needed.intersection(node.output):
             needed.update(node.input)
             kept.append(node)
-    kept = [type(node).FromString(node.SerializeToString()) for node in reversed(kept)]
+    kept = [_copy(node) for node in reversed(kept)]
     del graph.node[:]
     graph.node.extend(kept)

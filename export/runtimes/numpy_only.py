@@ -44,14 +44,12 @@ def run(graph, feed):
     """Computes the nodes in order; returns every tensor by name."""
     nodes, weights = graph
     values = weights | feed | {"": None}
-    with np.errstate(over="ignore"):  # exp(-x) of a far negative x, in sigmoid
+    with np.errstate(over="ignore", divide="ignore"):  # exp(-x), log(0)
         for operator, inputs, outputs, attributes in nodes:
             if operator not in OPERATORS:
-                raise NotImplementedError(
-                    f"numpy_only.py lacks the operator {operator}"
-                )
+                raise NotImplementedError(f"numpy_only.py lacks {operator}")
             if operator == "Split":
-                attributes = attributes | {"parts": len(outputs)}
+                attributes = attributes | {"num_outputs": len(outputs)}
             result = OPERATORS[operator](*(values[x] for x in inputs), **attributes)
             results = result if isinstance(result, list) else [result]
             values |= zip(outputs, results, strict=True)
@@ -152,14 +150,6 @@ def _tensor(fields):
 # === The operators ===
 
 
-def _sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def _erf(x):
-    return np.vectorize(math.erf, otypes=[x.dtype])(x)
-
-
 def _softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
@@ -198,8 +188,15 @@ def _slice(x, starts, ends, axes=None, steps=None):
     return x[tuple(index)]
 
 
-def _split(x, sizes=None, *, parts, axis=0):
-    return np.split(x, parts if sizes is None else np.cumsum(sizes)[:-1], axis)
+def _split(x, sizes=None, *, num_outputs, axis=0):
+    if sizes is None:
+        sizes = [-(-x.shape[axis] // num_outputs)] * num_outputs
+    return np.split(x, np.cumsum(sizes)[:-1], axis)
+
+
+def _widen(x, scale, zero=0, axis=1):
+    shape = [-1 if k == axis % x.ndim else 1 for k in range(x.ndim)]
+    return (x.astype("f4") - np.reshape(zero, shape)) * np.reshape(scale, shape)
 
 
 def _reduce(function):
@@ -229,25 +226,16 @@ def _conv(x, kernel, bias=None, *, strides=(1, 1), pads=(0, 0, 0, 0), **other):
 def _conv_transpose(x, kernel, bias=None, *, strides=(1, 1), **other):
     _plain(other, kernel)
     batch, _, rows, columns = x.shape
-    _, channels, kernel_rows, kernel_columns = kernel.shape
-    height, width = (
-        (size - 1) * stride + k + extra
-        for size, stride, k, extra in zip(
-            (rows, columns),
-            strides,
-            kernel.shape[2:],
-            other.get("output_padding", (0, 0)),
-            strict=True,
-        )
-    )
-    y = np.zeros((batch, channels, height, width), x.dtype)
-    for i in range(kernel_rows):
-        for j in range(kernel_columns):
-            part = np.moveaxis(np.tensordot(x, kernel[:, :, i, j], ((1,), (0,))), -1, 1)
-            stop = i + strides[0] * rows, j + strides[1] * columns
-            y[:, :, i : stop[0] : strides[0], j : stop[1] : strides[1]] += part
+    more = other.get("output_padding", (0, 0))
+    height = (rows - 1) * strides[0] + kernel.shape[2] + more[0]
+    width = (columns - 1) * strides[1] + kernel.shape[3] + more[1]
+    y = np.zeros((batch, kernel.shape[1], height, width), x.dtype)
+    for i, j in np.ndindex(kernel.shape[2:]):
+        part = np.moveaxis(np.tensordot(x, kernel[:, :, i, j], ((1,), (0,))), -1, 1)
+        stop = i + strides[0] * rows, j + strides[1] * columns
+        y[:, :, i : stop[0] : strides[0], j : stop[1] : strides[1]] += part
     if "output_shape" in other:
-        total = [height - other["output_shape"][-2], width - other["output_shape"][-1]]
+        total = height - other["output_shape"][-2], width - other["output_shape"][-1]
         upper = other.get("auto_pad") == "SAME_UPPER"
         top, left = (n - n // 2 if not upper else n // 2 for n in total)
         bottom, right = total[0] - top, total[1] - left
@@ -266,10 +254,8 @@ def _plain(other, kernel):
 def _pads(x, kernel, strides, pads, other):
     if not other.get("auto_pad", "NOTSET").startswith("SAME"):
         return pads
-    total = [
-        max((-(-size // stride) - 1) * stride + k - size, 0)
-        for size, stride, k in zip(x.shape[2:], strides, kernel.shape[2:], strict=True)
-    ]
+    sizes = zip(x.shape[2:], strides, kernel.shape[2:], strict=True)
+    total = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, stride, k in sizes]
     less, more = [n // 2 for n in total], [n - n // 2 for n in total]
     return (*less, *more) if other["auto_pad"] == "SAME_UPPER" else (*more, *less)
 
@@ -284,13 +270,11 @@ OPERATORS = {
     "Concat": lambda *arrays, axis: np.concatenate(arrays, axis),
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
-    "DequantizeLinear": lambda x, scale, zero=0, axis=1: (
-        (x.astype("f4") - zero) * scale
-    ),
+    "DequantizeLinear": _widen,
     "Div": lambda a, b: a / b if a.dtype.kind == "f" else a // b,
     "Elu": _elu,
     "Equal": np.equal,
-    "Erf": _erf,
+    "Erf": lambda x: np.vectorize(math.erf, otypes=[x.dtype])(x),
     "Exp": np.exp,
     "Expand": lambda x, shape: x * np.ones(shape, x.dtype),
     "Flatten": lambda x, axis=1: x.reshape(math.prod(x.shape[:axis]), -1),
@@ -324,7 +308,7 @@ OPERATORS = {
     "Reshape": _reshape,
     "Selu": _selu,
     "Shape": lambda x: np.array(x.shape, np.int64),
-    "Sigmoid": _sigmoid,
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Sign": np.sign,
     "Slice": _slice,
     "Softmax": lambda x, axis=-1: _softmax(x, axis),
