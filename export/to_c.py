@@ -3,12 +3,13 @@
 The code is written by emx-onnx-cgen from static ONNX graphs; `decoder.h` declares it.
 """
 
+import re
 from pathlib import Path
 
 from export.decoder import decode_function, decoder_mean
 from export.parity import Artifact
 from export.to_onnx import OPSET, convert
-from keras_vae.distributions.portable_noise import noise
+from keras_vae.distributions.portable_noise import MAX_SEED, noise
 from keras_vae.errors import ModelError
 
 HEADER = """\
@@ -17,19 +18,42 @@ HEADER = """\
 #define DECODER_H
 #include <stdint.h>
 
+#define MAX_SEED {max_seed}
 #define LATENT_DIM {latent_dim}
 #define HEIGHT {height}
 #define WIDTH {width}
 #define CHANNELS {channels}
 {classes}
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 /* One image from one latent point: pixels in [0, 1]. */
 void decode(const float z[1][LATENT_DIM], {label}
             float image[1][HEIGHT][WIDTH][CHANNELS]);
 
-/* The latent point of image number `index` under a seed in [0, 2^24). */
+/* The latent point of an image: seed and index in [0, MAX_SEED). */
 void draw(const int64_t seed[1], const int64_t index[1], float z[1][LATENT_DIM]);
+
+#ifdef __cplusplus
+}}
+#endif
 #endif
 """
+# Ahead of the generated source: the declaration that it must agree with, and silence
+# about `float (*)[N]` passed as `const float (*)[N]`, which C99 alone objects to.
+PREAMBLE = """\
+#include "decoder.h"
+#ifdef __cplusplus
+#define _Bool bool
+#endif
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#endif
+"""
+# `float (*name)[8] = malloc(`, to which C++ wants a cast
+MALLOC = re.compile(r"(\w+ )(\(?\*)(\w+)((?:\)(?:\[\d+\])+)?) = malloc\(")
 
 
 def write_c(vae, folder: Path) -> list[Artifact]:
@@ -58,6 +82,7 @@ def write_c(vae, folder: Path) -> list[Artifact]:
     height, width, channels = vae.image_shape
     conditional = vae.num_classes is not None
     header = HEADER.format(
+        max_seed=MAX_SEED,
         latent_dim=vae.latent_dim,
         height=height,
         width=width,
@@ -89,16 +114,16 @@ def draw_function(vae):
 
 
 def _write_source(function, name, path):
-    try:
-        from emx_onnx_cgen.compiler import Compiler, CompilerOptions
-        from emx_onnx_cgen.errors import CompilerError
-    except ImportError as error:
-        raise ImportError(
-            "emx-onnx-cgen is not installed; pip install keras-vae[c]"
-        ) from error
+    from emx_onnx_cgen.compiler import Compiler, CompilerOptions
+    from emx_onnx_cgen.errors import CompilerError
 
-    options = CompilerOptions(model_name=name, large_weight_threshold=0)
+    options = CompilerOptions(
+        model_name=name,
+        large_weight_threshold=0,
+        restrict_arrays=False,  # C++ has no `restrict`
+    )
     try:
-        path.write_text(Compiler(options).compile(convert(function, name, OPSET)))
+        source = Compiler(options).compile(convert(function, name, OPSET))
     except CompilerError as error:
         raise ModelError(f"The decoder cannot be written in C: {error}") from error
+    path.write_text(PREAMBLE + MALLOC.sub(r"\1\2\3\4 = (\1\2\4)malloc(", source))

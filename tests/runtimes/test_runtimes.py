@@ -60,8 +60,8 @@ def exported(request, tmp_path_factory):
 
 
 def runtime_or_skip(name, folder):
-    if not (folder / RUNTIMES[name][1]).exists():
-        pytest.skip(f"{RUNTIMES[name][1]} is not exported: its package is missing")
+    if not (folder / RUNTIMES[name].decoder).exists():
+        pytest.skip(f"{RUNTIMES[name].decoder} is not exported: its package is missing")
     try:
         return load_runtime(name)
     except ImportError as error:
@@ -71,7 +71,7 @@ def runtime_or_skip(name, folder):
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_decode_matches_keras(exported, name):
     vae, folder = exported
-    decode = runtime_or_skip(name, folder).load_decoder(folder / RUNTIMES[name][1])
+    decode = runtime_or_skip(name, folder).load_decoder(folder / RUNTIMES[name].decoder)
     model = decoder_mean(vae)
     batches = [*parity_batches(vae)]
     if name == "onnx":  # slow at convolutions
@@ -81,10 +81,14 @@ def test_decode_matches_keras(exported, name):
         assert max_error(decode(*inputs), expected) <= 1e-5
 
 
-@pytest.mark.parametrize("name", [name for name, row in RUNTIMES.items() if row[2]])
+@pytest.mark.parametrize(
+    "name", [name for name, row in RUNTIMES.items() if row.generator]
+)
 def test_generate_gives_identical_latents(exported, name):
     vae, folder = exported
-    generate = runtime_or_skip(name, folder).load_generator(folder / RUNTIMES[name][2])
+    generate = runtime_or_skip(name, folder).load_generator(
+        folder / RUNTIMES[name].generator
+    )
     for seed, num_images, *label in generator_calls(vae):
         images, z = generate(seed, num_images, *label)
         np.testing.assert_array_equal(z, noise(seed, num_images, 3)[0])
@@ -101,14 +105,16 @@ def test_keras_file_loads_without_this_package(exported):
     assert not any(module.startswith("keras_vae") for module in modules)
 
 
-def test_c_program_writes_an_image(exported, tmp_path):
+@pytest.mark.parametrize("compiler", ["gcc -std=c99", "g++ -std=c++17"])
+def test_c_program_writes_an_image(exported, tmp_path, compiler):
     vae, folder = exported
     if not (folder / "c").exists():
         pytest.skip("not exported")
     sources = [EXAMPLES / "c" / "main.c", folder / "c/decoder.c", folder / "c/draw.c"]
     program = tmp_path / "generate"
-    flags = ["-std=c99", "-Wall", "-Werror", "-I", folder / "c"]
-    subprocess.run(["gcc", *flags, *sources, "-lm", "-o", program], check=True)
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", folder / "c"]
+    command = [*compiler.split(), *flags, *sources, "-lm", "-o", program]
+    subprocess.run(command, check=True)
     done = subprocess.run([program, "7", "2", "1"], capture_output=True, check=True)
     header, pixels = done.stdout.split(b"255\n", 1)
     height, width, _ = vae.image_shape
@@ -117,6 +123,10 @@ def test_c_program_writes_an_image(exported, tmp_path):
     image = vae.generate(3, 7, *label)[2].ravel()
     got = np.frombuffer(pixels, np.uint8)
     assert np.abs(got - image * 255).max() <= 0.5 + 255e-5
+    for arguments in (["16777216"], ["-1"], ["x"], ["1", "16777216"]):
+        done = subprocess.run([program, *arguments], capture_output=True, check=False)
+        assert done.returncode == 2 and done.stdout == b""
+        assert b"must be in [0, 16777216), got" in done.stderr
 
 
 def test_copied_numpy_runner_generates_with_numpy_alone(exported, tmp_path):

@@ -1,23 +1,39 @@
 /* Writes one generated image as PGM (grey) or PPM (color):
  *     gcc -O2 -I BUNDLE/c main.c BUNDLE/c/decoder.c BUNDLE/c/draw.c -lm -o generate
  *     ./generate 7 0 > image.pgm          seed, index[, label]
+ * It is C++, too: g++ takes the same arguments.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "decoder.h"
 
+/* A whole number in [0, limit), or the end of the program. */
+static int64_t number(int argc, char **argv, int k, const char *name, long limit) {
+    char *end;
+    long value;
+
+    if (argc <= k)
+        return 0;
+    value = strtol(argv[k], &end, 10);
+    if (end == argv[k] || *end || value < 0 || value >= limit) {
+        fprintf(stderr, "The %s must be in [0, %ld), got %s.\n", name, limit, argv[k]);
+        exit(2);
+    }
+    return value;
+}
+
 int main(int argc, char **argv) {
-    int64_t seed = argc > 1 ? atoll(argv[1]) : 0;
-    int64_t index = argc > 2 ? atoll(argv[2]) : 0;
     static float z[1][LATENT_DIM], image[1][HEIGHT][WIDTH][CHANNELS];
+    const int64_t seed = number(argc, argv, 1, "seed", MAX_SEED);
+    const int64_t index = number(argc, argv, 2, "index", MAX_SEED);
 
     draw(&seed, &index, z);
 #ifdef NUM_CLASSES
-    int64_t label = argc > 3 ? atoll(argv[3]) : 0;
-    decode(z, &label, image);
+    const int64_t label = number(argc, argv, 3, "label", NUM_CLASSES);
+    decode((const float(*)[LATENT_DIM])z, &label, image);
 #else
-    decode(z, image);
+    decode((const float(*)[LATENT_DIM])z, image);
 #endif
     printf("P%d %d %d 255\n", CHANNELS == 1 ? 5 : 6, WIDTH, HEIGHT);
     for (int i = 0; i < HEIGHT * WIDTH * CHANNELS; i++)
