@@ -3,9 +3,14 @@
 A trained decoder returns the parameters of its likelihood (logits, for instance). What
 is shipped is the likelihood's mean, so the artifact gives pixels in [0, 1] and nothing
 in it is random: noise that is drawn inside the graph has other values in each runtime.
+It computes in float32 with the float32 weights, in whatever precision it was trained.
 """
 
+import json
+
 from keras_vae.errors import ModelError
+
+LOW_PRECISION = ("float16", "bfloat16")
 
 
 def decoder_mean(vae):
@@ -25,13 +30,59 @@ def decoder_mean(vae):
     if vae.num_classes is not None:
         inputs.append(keras.Input((), name="label", dtype="int64"))
     inputs = inputs if len(inputs) > 1 else inputs[0]
-    params = vae.decoder(inputs, training=False)
-    if params.dtype != "float32":  # a decoder trained in mixed precision
-        params = keras.ops.cast(params, "float32")
+    params = _in_float32(vae.decoder)(inputs, training=False)
     # `mean` rather than a call of the layer: the model then holds only Keras's own
     # operations, and `decoder.keras` loads without this package.
     images = vae.likelihood.mean(params)  # (batch, H, W, C)
     return keras.Model(inputs, images, name="decoder_mean")
+
+
+def _in_float32(decoder):
+    """The decoder, or a copy that computes in float32 where it computes in less."""
+    import keras
+
+    try:
+        config = decoder.get_config()
+    except NotImplementedError:  # a subclass, which cannot be copied
+        return decoder
+    if _text(config) == _text(_widened(config)):
+        return decoder
+
+    def clone(layer):
+        return type(layer).from_config(_widened(layer.get_config()))
+
+    try:
+        copy = keras.models.clone_model(decoder, clone_function=clone, recursive=True)
+    except ValueError as error:
+        raise ModelError(
+            "The decoder computes in low precision and cannot be copied in float32: "
+            f"{error}"
+        ) from error
+    copy.set_weights(decoder.get_weights())
+    return copy
+
+
+def _widened(config):
+    """A config in which dtypes below float32, and policies of them, are float32."""
+    if isinstance(config, list | tuple):
+        return type(config)(map(_widened, config))
+    if not isinstance(config, dict):
+        return config
+    policy = config.get("class_name") == "DTypePolicy"
+    config = {name: _widened(value) for name, value in config.items()}
+    if policy:
+        config["config"] = {"name": _wide(config["config"]["name"])}
+    if isinstance(config.get("dtype"), str):
+        config["dtype"] = _wide(config["dtype"])
+    return config
+
+
+def _wide(dtype):
+    return "float32" if dtype.removeprefix("mixed_") in LOW_PRECISION else dtype
+
+
+def _text(config):
+    return json.dumps(config, default=str)
 
 
 def decode_function(model, batch: int | None = None):
