@@ -4,21 +4,13 @@
 before it gets its name. Adding a format: one module, one row in `FORMATS`.
 """
 
-import inspect
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from export.bundle import write_manifest
+from export.formats import Format, Runtime
 from export.parity import ROUNDED, ParityError, check_parity
-from export.to_c import write_c
-from export.to_keras import write_keras
-from export.to_litert import write_litert
-from export.to_onnx import write_onnx
-from export.to_openvino import write_openvino
-from export.to_saved_model import write_saved_model
-from export.to_web import write_web
+from export.publish import earlier_export, publish, publishing, staging_folder
 from keras_vae.errors import OutputError, UsageError, unknown
 
 
@@ -35,11 +27,11 @@ def export_decoder(
 
     Everything is first written beside `folder`, run, and compared with Keras; only when
     all artifacts agree are they moved in and described in `manifest.json`. A failure
-    leaves what was there before. Artifacts of other weights are removed.
+    leaves what was there before. Artifacts of other weights are removed. Nothing is
+    replaced or removed but what an earlier export wrote and nobody has changed since.
 
     Args:
-        vae: a `VAE`, or any object with its `decoder`, `likelihood`, `prior`,
-            `latent_dim`, `image_shape` and `num_classes`.
+        vae: a `VAE`.
         folder: the bundle, e.g. `RUN/export`; made if it does not exist.
         formats: keys of `FORMATS`.
         training: facts about the training for the manifest; see `training_facts`.
@@ -54,32 +46,29 @@ def export_decoder(
         UsageError: for an unknown format, or an option that a format does not have.
         ModelError: if the decoder cannot be converted.
         ParityError: if an artifact differs from Keras by more than 1e-5.
-        OutputError: if `folder` cannot be written.
+        OutputError: if `folder` cannot be written, or something in it is in the way.
+        ImportError: if something that a format needs is not installed.
 
     Example:
         >>> export_decoder(vae, "saved_models/vae/export", ["onnx"])
         {'decoder.onnx': 2.4e-07}
     """
+    formats = list(dict.fromkeys(formats))
     for name in formats:
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
+    if not formats:
+        raise UsageError(f"Name one or more formats: {', '.join(FORMATS)}.")
     _check_options(formats, options)
     folder = Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
+    earlier_export(folder)  # refused now rather than after the work
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if hasattr(vae, "refresh_prior"):
-        vae.refresh_prior()
-    staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)  # of an export that was killed
-    staging.mkdir()
-    try:
-        artifacts, format_of = [], {}
-        for name in formats:
-            known = {key: options[key] for key in options_of(name) if key in options}
-            written = FORMATS[name](vae, staging, **known)
-            artifacts += written
-            format_of |= {artifact.name: name for artifact in written}
+    vae.refresh_prior()
+    with staging_folder(folder) as staging:
+        written = {name: FORMATS[name].write(vae, staging, options) for name in formats}
+        artifacts = [artifact for some in written.values() for artifact in some]
         errors = check_parity(vae, artifacts)
         for name, error in errors.items():
             if verbose:
@@ -91,24 +80,17 @@ def export_decoder(
                     f"{artifact.name} differs from Keras by {error:.1e}, more than the "
                     f"tolerance {artifact.tolerance:g}; {folder} is left as it was."
                 )
-        stale = write_manifest(
-            vae, staging, folder, format_of, artifacts, errors, training
-        )
-        _publish(staging, folder, stale)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with publishing(folder):
+            earlier = earlier_export(folder)
+            write_manifest(vae, staging, earlier, written, errors, training)
+            publish(staging, folder)
     return errors
-
-
-def options_of(name: str) -> tuple[str, ...]:
-    """The options that a format has, read from its exporter's signature."""
-    return tuple(inspect.signature(FORMATS[name]).parameters)[2:]
 
 
 def _check_options(formats, options):
     for option in options:
-        if not any(option in options_of(name) for name in formats):
-            having = [name for name in FORMATS if option in options_of(name)]
+        if not any(option in FORMATS[name].options() for name in formats):
+            having = [name for name in FORMATS if option in FORMATS[name].options()]
             raise UsageError(
                 f"None of the formats {', '.join(formats)} has the option {option}; "
                 f"it belongs to {', '.join(having) or 'no format'}."
@@ -118,30 +100,71 @@ def _check_options(formats, options):
         raise unknown("weights", weights, ["float32", *ROUNDED])
 
 
-def _publish(staging: Path, folder: Path, stale: list[str]) -> None:
-    """Moves everything in `staging` into `folder`, the manifest last."""
-    for path in staging.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-    folder.mkdir(exist_ok=True)
-    names = sorted(os.listdir(staging), key=lambda name: name == "manifest.json")
-    replaced = staging / ".replaced"
-    replaced.mkdir()
-    for name in [*stale, *names]:
-        if name in stale or (folder / name).is_dir():  # only a file can be replaced
-            if (folder / name).exists():
-                os.rename(folder / name, replaced / name)
-        if name in names:
-            os.replace(staging / name, folder / name)
-
-
 FORMATS = {
-    "saved_model": write_saved_model,
-    "onnx": write_onnx,
-    "litert": write_litert,
-    "openvino": write_openvino,
-    "keras": write_keras,
-    "c": write_c,
-    "web": write_web,
+    "saved_model": Format(
+        writer="to_saved_model.write_saved_model",
+        decoder="saved_model",
+        generator="saved_model",
+        contents="`saved_model/` with the signatures `decode` and `generate`",
+        runtimes={"tensorflow": Runtime("python_tensorflow")},
+        program=True,
+    ),
+    "onnx": Format(
+        writer="to_onnx.write_onnx",
+        decoder="decoder.onnx",
+        generator="generator.onnx",
+        contents="`decoder.onnx`, `generator.onnx`; the same weights give the same "
+        "bytes",
+        runtimes={
+            "onnxruntime": Runtime("python_onnxruntime"),
+            "onnx": Runtime("python_onnx"),
+            "numpy": Runtime("numpy_only"),
+            "opencv": Runtime("python_opencv"),
+            "tract": Runtime("python_tract"),
+            "node": Runtime("node_onnxruntime", outside=True),
+        },
+    ),
+    "litert": Format(
+        writer="to_litert.write_litert",
+        decoder="decoder.tflite",
+        generator="decoder.tflite",
+        contents="`decoder.tflite`, and one of a fixed batch size",
+        runtimes={"litert": Runtime("python_litert")},
+        install="pip install '.[litert]'",
+    ),
+    "openvino": Format(
+        writer="to_openvino.write_openvino",
+        decoder="openvino/decoder.xml",
+        generator="openvino/generator.xml",
+        contents="`openvino/`",
+        runtimes={"openvino": Runtime("python_openvino")},
+        install="pip install '.[openvino]'",
+    ),
+    "keras": Format(
+        writer="to_keras.write_keras",
+        decoder="decoder.keras",
+        generator=None,
+        contents="`decoder.keras`, which loads without this package",
+        runtimes={"keras": Runtime("python_keras")},
+        program=True,
+    ),
+    "c": Format(
+        writer="to_c.write_c",
+        decoder="c",
+        generator="c",
+        contents="`c/`: C99 source with its weights, for gcc alone",
+        runtimes={"c": Runtime("c_gcc")},
+        install="pip install '.[c]'",
+        program=True,
+    ),
+    "web": Format(
+        writer="to_web.write_web",
+        decoder="web",
+        generator="web",
+        contents="`web/`: a page to explore the latent space, for any static server, "
+        "without other requests",
+        runtimes={"chromium": Runtime("web_chromium", outside=True)},
+        install="npm install --ignore-scripts onnxruntime-web",
+        program=True,
+    ),
 }

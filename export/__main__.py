@@ -30,7 +30,7 @@ class ExportConfig:
     opset: int | None = None
     """ONNX: the version of the operator set, 17 or 18."""
     batch: int | None = None
-    """LiteRT: the batch size of the file with a fixed one."""
+    """LiteRT: the batch size of the file with a fixed one, at most 1,024."""
     weights: str | None = None
     """ONNX, LiteRT: float16 or int8 for a smaller decoder of its own; OpenVINO:
     float16."""
@@ -40,10 +40,10 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class VerifyConfig:
-    """Check an exported folder: checksums, then golden vectors in every runtime."""
+    """Check an exported folder: checksums, then each artifact in every runtime."""
 
     bundle: tyro.conf.Positional[Path]
-    """The folder with manifest.json, such as RUN/export."""
+    """A run folder, or the folder with manifest.json itself."""
     trust: bool = False
     """Also run the formats that can hold code: SavedModel, Keras, C."""
 
@@ -65,7 +65,7 @@ def run_export(config: ExportConfig) -> None:
     if config.benchmark:
         from export.benchmark import benchmark
 
-        print(benchmark(config.run / "export"))
+        print(benchmark(config.run))
         return
     if not (config.run / "config.json").is_file():
         raise ModelError(

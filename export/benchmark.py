@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from export.parity import max_error
+from export.reader import read_bundle
 from export.runtimes import RUNTIMES, load_runtime
-from export.verify import check_files
+from export.verify import check_bundle
 from keras_vae.errors import ModelError
 
 SECONDS = 1.0  # of repeated calls at each batch size
@@ -35,7 +36,8 @@ def benchmark(bundle: Path) -> str:
     """Measures every artifact of a bundle in every runtime that is installed.
 
     Args:
-        bundle: folder with a `manifest.json`; its formats that hold code are run, too.
+        bundle: folder with a `manifest.json`, or a run folder whose `export` has it;
+            its formats that hold code are run, too.
 
     Returns:
         A Markdown table.
@@ -43,18 +45,18 @@ def benchmark(bundle: Path) -> str:
     Raises:
         ModelError: if the bundle is damaged, or a runtime fails.
     """
-    manifest = check_files(bundle)
+    bundle = check_bundle(bundle)
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|---" * len(COLUMNS) + "|"]
-    for runtime, (_, path, _) in RUNTIMES.items():
-        # These two are reached through another process here: that would be measured.
-        outside = runtime in ("node", "chromium")
-        if path.split("/")[0] not in manifest["artifacts"] or outside:
+    for runtime, row in RUNTIMES.items():
+        # Through another process, that process would be measured.
+        outside = row.runtimes[runtime].outside
+        if row.artifact not in bundle.manifest["artifacts"] or outside:
             continue
         code = (
             "import sys; from export.benchmark import measure; measure(*sys.argv[1:])"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(bundle), runtime],
+            [sys.executable, "-c", code, str(bundle.path), runtime],
             capture_output=True,
             text=True,
             check=False,
@@ -75,9 +77,8 @@ def measure(bundle: str, runtime: str) -> None:
         bundle: the bundle's folder.
         runtime: a key of `RUNTIMES`.
     """
-    path = Path(bundle) / RUNTIMES[runtime][1]
-    with np.load(Path(bundle) / "golden.npz") as arrays:
-        golden = dict(arrays)
+    path = Path(bundle) / RUNTIMES[runtime].decoder
+    golden = read_bundle(bundle).golden()
     inputs = [golden[name] for name in ("z", "label") if name in golden]
     start = time.perf_counter()
     try:
@@ -89,7 +90,7 @@ def measure(bundle: str, runtime: str) -> None:
     start = time.perf_counter() - start
     row = {
         "runtime": runtime,
-        "artifact": RUNTIMES[runtime][1],
+        "artifact": RUNTIMES[runtime].decoder,
         "error": f"{max_error(decode(*inputs), golden['images']):.1e}",
         "single": f"{_speed(decode, inputs, 1):,.0f}",
         "many": f"{_speed(decode, inputs, 1024):,.0f}",

@@ -13,9 +13,12 @@ import numpy as np
 
 import keras_vae
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
-from keras_vae.distributions.portable_noise import MAX_SEED, noise
+from export.reader import Bundle, serialized
+from keras_vae.distributions.portable_noise import MAX_IMAGES, MAX_SEED, noise
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
+# Of what the run notes about its data. Not where it came from: that names local paths.
+DATA_FACTS = ("name", "image_shape", "num_classes", "num_images", "class_names")
 
 
 def describe(vae) -> dict:
@@ -51,11 +54,12 @@ def training_facts(run: Path) -> dict:
         run: the folder that `keras_vae.train` wrote.
 
     Returns:
-        dict with `data` (name, provenance, class names) and `metrics`; empty without
-        the files.
+        dict with `data` (name, sizes, class names) and `metrics`; empty without the
+        files.
     """
+    data = _read(run / "config.json").get("data", {})
     facts = {
-        "data": _read(run / "config.json").get("data"),
+        "data": {name: data[name] for name in DATA_FACTS if name in data},
         "metrics": _read(run / "metrics.json"),
     }
     return {name: value for name, value in facts.items() if value}
@@ -130,44 +134,39 @@ def golden_vectors(vae) -> dict[str, np.ndarray]:
 def write_manifest(
     vae,
     staging: Path,
-    folder: Path,
-    format_of: dict[str, str],
-    artifacts: list[Artifact],
+    earlier: Bundle | None,
+    artifacts: dict[str, list[Artifact]],
     errors: dict[str, float],
     training: dict | None,
-) -> list[str]:
+) -> None:
     """Writes `manifest.json`, `golden.npz` and `parity.json` for what is in `staging`.
 
-    Artifacts that `folder` already has stay in the manifest if they carry the same
-    weights.
+    Artifacts that an earlier export left stay in the manifest if they carry the same
+    weights and are still there.
 
     Args:
         vae: the model that was exported.
         staging: holds the new artifacts and receives the files.
-        folder: the bundle that they will be moved to.
-        format_of: from artifact name to format name.
-        artifacts: what was written.
+        earlier: the bundle that they will be moved to, or None.
+        artifacts: from format name to what was written.
         errors: from artifact name to the largest difference from Keras.
         training: facts about the training, or None.
-
-    Returns:
-        Names of artifacts in `folder` that carry other weights, to be removed.
     """
     entries = {
         artifact.name: {
-            "format": format_of[artifact.name],
+            "format": name,
             "max_error": errors[artifact.name],
             "tolerance": artifact.tolerance,
             "files": _files(staging, artifact.name),
         }
-        for artifact in artifacts
+        for name, written in artifacts.items()
+        for artifact in written
     }
-    weights, stale = weights_sha256(vae), []
-    earlier = _read(folder / "manifest.json")
-    if earlier.get("weights_sha256") == weights:
-        entries = earlier["artifacts"] | entries
-    else:
-        stale = [name for name in earlier.get("artifacts", {}) if name not in entries]
+    weights = weights_sha256(vae)
+    if earlier is not None and earlier.manifest["weights_sha256"] == weights:
+        kept = earlier.manifest["artifacts"].items()
+        kept = {name: entry for name, entry in kept if (earlier.path / name).exists()}
+        entries = kept | entries
     np.savez(staging / "golden.npz", **golden_vectors(vae))
     parity = {name: entry["max_error"] for name, entry in entries.items()}
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
@@ -177,15 +176,13 @@ def write_manifest(
     manifest = describe(vae) | {
         "class_names": data.get("class_names"),
         "inputs": _inputs(vae),
-        "outputs": {
-            "images": {
-                "dtype": "float32",
-                "shape": ["batch", *vae.image_shape],
-                "layout": "NHWC",
-                "range": [0.0, 1.0],
-            }
-        },
+        "outputs": {"images": _images("batch", vae)},
         "generator": {
+            "inputs": _generator_inputs(vae),
+            "outputs": {
+                "images": _images("num_images", vae),
+                "z": {"dtype": "float32", "shape": ["num_images", vae.latent_dim]},
+            },
             "seed": [0, MAX_SEED - 1],
             "exact_latents": passes_noise_on(vae),
         },
@@ -196,22 +193,7 @@ def write_manifest(
         "files": files,
         "artifacts": entries,
     }
-    (staging / "manifest.json").write_text(serialized(manifest), encoding="utf-8")
-    return stale
-
-
-def serialized(manifest: dict) -> str:
-    """The manifest's one text, which ends with its own SHA-256.
-
-    Args:
-        manifest: JSON values; a key `sha256` is replaced.
-
-    Returns:
-        str, so that a change of any byte in it can be seen.
-    """
-    manifest = {name: value for name, value in manifest.items() if name != "sha256"}
-    digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-    return json.dumps(manifest | {"sha256": digest}, indent=2) + "\n"
+    (staging / "manifest.json").write_bytes(serialized(manifest).encode())
 
 
 def _inputs(vae):
@@ -223,6 +205,25 @@ def _inputs(vae):
             "range": [0, vae.num_classes - 1],
         }
     return inputs
+
+
+def _generator_inputs(vae):
+    inputs = {
+        "seed": {"dtype": "int64", "shape": [], "range": [0, MAX_SEED - 1]},
+        "num_images": {"dtype": "int64", "shape": [], "range": [1, MAX_IMAGES]},
+    }
+    if vae.num_classes is not None:
+        inputs["label"] = _inputs(vae)["label"] | {"shape": []}
+    return inputs
+
+
+def _images(batch, vae):
+    return {
+        "dtype": "float32",
+        "shape": [batch, *vae.image_shape],
+        "layout": "NHWC",
+        "range": [0.0, 1.0],
+    }
 
 
 def _libraries():

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from export import FORMATS, export_decoder
+from export.runtimes import RUNTIMES
 from export.verify import Check, verify
 
 # options of a training run
@@ -43,13 +44,24 @@ def parity_matrix() -> dict[str, list[Check]]:
 
 
 def table(checks: dict[str, list[Check]]) -> str:
-    """The matrix as a Markdown table: `decode` error, and whether z is identical."""
+    """The matrix as a Markdown table: a runtime's error, and whether z is identical."""
     lines = ["| runtime | artifact | " + " | ".join(checks) + " |"]
     lines.append("|---" * (2 + len(checks)) + "|")
-    for row in zip(*checks.values(), strict=True):
-        cells = [row[0].runtime, row[0].artifact]
-        for check in row:
-            cell = "not installed" if check.error is None else f"{check.error:.1e}"
-            cells.append(cell + (", z identical" if check.latents else ""))
-        lines.append("| " + " | ".join(cells) + " |")
+    for runtime, row in RUNTIMES.items():
+        cells = [
+            _cell([c for c in some if c.runtime == runtime]) for some in checks.values()
+        ]
+        if any(cells):
+            cells = [runtime, row.artifact, *cells]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(checks):
+    """The largest error of a runtime in all artifacts of its format."""
+    errors = [check.error for check in checks if check.error is not None]
+    if not errors:
+        return "not installed" if checks else ""
+    identical = all(check.latents is not False for check in checks)
+    drawn = any(check.latents is not None for check in checks)
+    return f"{max(errors):.1e}" + (", z identical" if drawn and identical else "")

@@ -7,6 +7,8 @@ from export.parity import ROUNDED, Artifact
 from export.to_saved_model import save
 from keras_vae.errors import ModelError, UsageError
 
+MAX_BATCH = 1024  # a fixed batch reserves its memory at once
+
 
 def write_litert(
     vae, folder: Path, *, batch: int = 1, weights: str = "float32"
@@ -29,16 +31,14 @@ def write_litert(
     Raises:
         ImportError: if LiteRT is not installed.
         ModelError: if the decoder uses an operator that LiteRT does not have.
-        UsageError: if `batch` is not a positive number.
+        UsageError: if `batch` is not a whole number in [1, 1024].
     """
-    if batch < 1:
-        raise UsageError(f"The fixed batch size must be at least 1, got {batch}.")
-    try:
-        from export.runtimes.python_litert import load_decoder, load_generator
-    except ImportError as error:
-        raise ImportError(
-            "LiteRT is not installed; pip install keras-vae[litert]"
-        ) from error
+    if batch not in range(1, MAX_BATCH + 1):
+        raise UsageError(
+            f"The fixed batch size must be in [1, {MAX_BATCH}], got {batch}; the file "
+            "for any batch size takes more."
+        )
+    from export.runtimes.python_litert import load_decoder, load_generator
 
     if weights != "float32":
         path = folder / f"decoder_{weights}.tflite"
@@ -52,7 +52,7 @@ def write_litert(
     _convert(vae, fixed, ["decode"], batch)
     return [
         Artifact(any_batch.name, load_decoder(any_batch), load_generator(any_batch)),
-        Artifact(fixed.name, in_batches(load_decoder(fixed), batch)),
+        Artifact(fixed.name, load_decoder(fixed)),
     ]
 
 
@@ -60,7 +60,7 @@ def _convert(vae, path, signatures, batch=None, weights="float32"):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        save(vae, Path(folder), batch)
+        save(vae, Path(folder), batch, signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=signatures
         )
@@ -75,29 +75,3 @@ def _convert(vae, path, signatures, batch=None, weights="float32"):
             raise ModelError(
                 f"LiteRT cannot express the decoder: {cause[-1]}"
             ) from error
-
-
-def in_batches(decode, batch: int):
-    """A decoder of one batch size, for any number of latents.
-
-    Args:
-        decode: z[, label] -> images, with exactly `batch` rows.
-        batch: that number.
-
-    Returns:
-        z[, label] -> images with any number of rows; the last batch is filled up with
-        zeros.
-    """
-    import numpy as np
-
-    def decode_any(*inputs):
-        rows = len(inputs[0])
-        missing = -rows % batch
-        inputs = [np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in inputs]
-        parts = [
-            decode(*(x[start : start + batch] for x in inputs))
-            for start in range(0, rows + missing, batch)
-        ]
-        return np.concatenate(parts)[:rows]
-
-    return decode_any

@@ -28,12 +28,7 @@ def write_openvino(vae, folder: Path, *, weights: str = "float32") -> list[Artif
     """
     if weights not in ("float32", "float16"):
         raise UsageError(f"OpenVINO's weights are float32 or float16, got {weights}.")
-    try:
-        import openvino
-    except ImportError as error:
-        raise ImportError(
-            "OpenVINO is not installed; pip install keras-vae[openvino]"
-        ) from error
+    import openvino
 
     from export.runtimes.python_openvino import load_decoder, load_generator
 

@@ -27,13 +27,16 @@ def write_saved_model(vae, folder: Path) -> list[Artifact]:
     return [Artifact(path.name, load_decoder(path), load_generator(path))]
 
 
-def save(vae, path: Path, batch: int | None = None) -> None:
+def save(
+    vae, path: Path, batch: int | None = None, signatures=("decode", "generate")
+) -> None:
     """Writes a SavedModel.
 
     Args:
         vae: the model whose decoder is written.
         path: the folder to make.
-        batch: the only batch size of `decode`; there is then no `generate`.
+        batch: the only batch size of `decode`; None takes any.
+        signatures: `decode`, perhaps with `generate`.
     """
     import keras
 
@@ -44,6 +47,6 @@ def save(vae, path: Path, batch: int | None = None) -> None:
         archive.track(vae.prior)
     # The first endpoint is also the `serving_default`.
     archive.add_endpoint("decode", decode_function(model, batch))
-    if batch is None:
+    if "generate" in signatures:
         archive.add_endpoint("generate", generate_function(vae, model))
     archive.write_out(str(path), verbose=False)

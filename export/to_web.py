@@ -76,9 +76,8 @@ def find_runtime() -> Path:
             if all((path / name).is_file() for name in RUNTIME):
                 return path
     raise ImportError(
-        f"The npm package {PACKAGE} is not installed; run "
-        f"`npm install --ignore-scripts {PACKAGE}` in the working folder, or name the "
-        "folder that holds its node_modules in the variable KERAS_VAE_NODE."
+        f"The npm package {PACKAGE} is neither in the node_modules of the working "
+        "folder nor of the folder that the variable KERAS_VAE_NODE names"
     )
 
 

@@ -5,20 +5,16 @@ installed computes the golden vectors. TensorFlow is not needed. Formats that ar
 programs (SavedModel, Keras files, C) are run only on request.
 """
 
-import json
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from export.bundle import serialized, sha256_of
+from export import FORMATS
 from export.parity import max_error
-from export.runtimes import RUNTIMES, load_runtime
+from export.reader import Bundle, find_bundle, read_bundle
+from export.runtimes import load_runtime
 from keras_vae.errors import ModelError
-
-PROGRAMS = ("saved_model", "keras", "c", "web")  # formats that can hold code
-MAX_MANIFEST, MAX_GOLDEN = 2**24, 2**28  # bytes
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Check:
 
     Attributes:
         runtime: a key of `RUNTIMES`.
-        artifact: the file it ran.
+        artifact: the file or folder it ran.
         error: largest |images - golden| of `decode` and `generate`; None if skipped.
         latents: whether z has the golden bits; None where there is no generator.
         note: why it was skipped, or empty.
@@ -41,126 +37,92 @@ class Check:
 
 
 def verify(bundle: str | Path, trust: bool = False) -> list[Check]:
-    """Checks a bundle's files, and its images in every runtime that is installed.
+    """Checks a bundle's files, and each artifact in every runtime that is installed.
 
     Args:
-        bundle: folder with a `manifest.json`.
+        bundle: folder with a `manifest.json`, or a run folder whose `export` has it.
         trust: whether to run formats that can hold code, too.
 
     Returns:
-        One `Check` for each runtime whose artifact is in the bundle.
+        One `Check` for each artifact in each runtime of its format.
 
     Raises:
         ModelError: if a file is damaged, missing or unsafe, or images are wrong.
     """
-    bundle = Path(bundle)
-    manifest = check_files(bundle)
-    golden = _golden(bundle / "golden.npz")
-    checks = [
-        _check(bundle, manifest, golden, runtime, trust)
-        for runtime, (_, path, _) in RUNTIMES.items()
-        if _artifact(path) in manifest["artifacts"]
+    bundle = check_bundle(bundle)
+    golden = bundle.golden()
+    return [
+        _check(bundle, golden, artifact, runtime, trust)
+        for artifact, entry in bundle.manifest["artifacts"].items()
+        for runtime in FORMATS[entry["format"]].runtimes
     ]
-    exact = manifest["generator"]["exact_latents"]
-    for check in checks:
-        if check.error is not None and not check.error <= manifest["tolerance"]:
-            raise ModelError(
-                f"{check.artifact} in {check.runtime} differs from the golden vectors "
-                f"by {check.error:.1e}, more than {manifest['tolerance']:g}."
-            )
-        if check.latents is False and exact:
-            raise ModelError(
-                f"{check.artifact} in {check.runtime} gives other latents for a seed."
-            )
-    return checks
 
 
-def check_files(bundle: Path) -> dict:
-    """Compares every file with the manifest, and the manifest with itself.
+def check_bundle(path: str | Path) -> Bundle:
+    """A bundle of which every file was checked.
 
     Args:
-        bundle: folder with a `manifest.json`.
+        path: folder with a `manifest.json`, or a run folder whose `export` has it.
 
     Returns:
-        The manifest.
+        The bundle.
 
     Raises:
-        ModelError: if a file is damaged, missing, a link, outside the bundle, or an
-            ONNX file that refers to other files.
+        ModelError: if a file is damaged, missing or unsafe, or a format unknown.
     """
-    path = bundle / "manifest.json"
-    if not path.is_file():
-        raise ModelError(f"{bundle} is not a bundle: it has no manifest.json.")
-    damaged = ModelError(f"{path} is damaged: its checksum does not agree.")
-    if path.stat().st_size > MAX_MANIFEST:
-        raise damaged
-    try:
-        text = path.read_text(encoding="utf-8")
-        manifest = json.loads(text)
-        if serialized(manifest) != text:
-            raise damaged
-        files = dict(manifest["files"])
-        for artifact in manifest["artifacts"].values():
-            files |= artifact["files"]
-        checksums = {str(name): str(digest) for name, digest in files.items()}
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise damaged from error
-    for name, digest in checksums.items():
-        _check_file(bundle, name, digest)
-    return manifest
+    bundle = read_bundle(find_bundle(path))
+    for artifact in (None, *bundle.manifest["artifacts"]):
+        bundle.check(artifact)
+    for artifact, entry in bundle.manifest["artifacts"].items():
+        row = FORMATS.get(entry["format"])
+        # The suffix, too: what is opened as ONNX was checked as ONNX.
+        if row is None or Path(artifact).suffix != Path(row.artifact).suffix:
+            raise ModelError(
+                f"{bundle.path / artifact} has the format {entry['format']!r}, which "
+                "this version does not know; verify it with a newer one."
+            )
+    return bundle
 
 
-def _check_file(bundle, name, digest):
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\\" in name or not parts:
-        raise ModelError(f"The manifest names a file outside the bundle: {name!r}.")
-    path = bundle / name
-    steps = [bundle.joinpath(*parts[: k + 1]) for k in range(len(parts))]
-    if any(step.is_symlink() for step in steps):
-        raise ModelError(f"{path} is a link; a bundle holds its own files.")
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; the manifest names it.")
-    if sha256_of(path) != digest:
-        raise ModelError(f"{path} is damaged: its SHA-256 is not the manifest's.")
-    # Weights kept in another file have a "location": a way to read any file at all.
-    if path.suffix == ".onnx" and b"location" in path.read_bytes():
-        raise ModelError(f"{path} refers to other files; a decoder holds its weights.")
-
-
-def _golden(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_GOLDEN:
-                raise ModelError(f"{path} is too large for golden vectors.")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} holds no golden vectors: {error}") from error
-
-
-def _artifact(path):
-    return path.split("/")[0]
-
-
-def _check(bundle, manifest, golden, runtime, trust):
-    _, decoder, generator = RUNTIMES[runtime]
-    artifact = _artifact(decoder)
-    if manifest["artifacts"][artifact]["format"] in PROGRAMS and not trust:
+def _check(bundle, golden, artifact, runtime, trust):
+    entry = bundle.manifest["artifacts"][artifact]
+    row = FORMATS[entry["format"]]
+    if row.program and not trust:
         return Check(runtime, artifact, None, note="a program: runs with --trust only")
     try:
         module = load_runtime(runtime)
     except ImportError as error:
         return Check(runtime, artifact, None, note=f"not installed: {error}")
-    labels = [golden["label"]] if "label" in golden else []
-    images = module.load_decoder(bundle / decoder)(golden["z"], *labels)
-    error, latents = max_error(images, golden["images"]), None
+    try:
+        error, latents = _run(bundle, golden, module, *row.opened(artifact))
+    except Exception as error:  # the runtimes' errors have no common class
+        raise ModelError(
+            f"{bundle.path / artifact} does not run in {runtime}: {error}"
+        ) from error
+    if not error <= entry["tolerance"]:
+        raise ModelError(
+            f"{artifact} in {runtime} differs from the golden vectors by {error:.1e}, "
+            f"more than {entry['tolerance']:g}."
+        )
+    if latents is False and bundle.manifest["generator"]["exact_latents"]:
+        raise ModelError(f"{artifact} in {runtime} gives other latents for a seed.")
+    return Check(runtime, artifact, error, latents)
+
+
+def _run(bundle, golden, module, decoder, generator):
+    """The largest difference from the golden images, and whether z has their bits."""
+    error, latents = 0.0, None
+    if decoder is not None:
+        inputs = [golden[name] for name in ("z", "label") if name in golden]
+        images = module.load_decoder(bundle.path / decoder)(*inputs)
+        error = max_error(images, golden["images"])
     if generator is not None:
         names = ("seed", "num_images", "generate_label")
         call = [int(golden[name]) for name in names if golden[name] >= 0]
-        images, z = module.load_generator(bundle / generator)(*call)
+        images, z = module.load_generator(bundle.path / generator)(*call)
         error = max(error, max_error(images, golden["generated_images"]))
         latents = np.array_equal(z, golden["generated_z"])
-    return Check(runtime, artifact, error, latents)
+    return error, latents
 
 
 def table(checks: list[Check]) -> str:
@@ -172,5 +134,5 @@ def table(checks: list[Check]) -> str:
             text = f"largest difference {check.error:.1e}"
         if check.latents is not None:
             text += ", z identical" if check.latents else ", z not identical"
-        lines.append(f"{check.runtime:<12} {check.artifact:<15} {text}")
+        lines.append(f"{check.runtime:<12} {check.artifact:<20} {text}")
     return "\n".join(lines)

@@ -5,8 +5,6 @@ The same seed gives the images that `VAE.generate` gives.
 """
 
 import dataclasses
-import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -101,18 +99,21 @@ def _labels(num_classes, num_images, label):
 def _session(bundle, name):
     import onnxruntime
 
-    paths = [bundle / "export" / name, bundle / name]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
+    from export.reader import check_onnx, find_bundle, read_bundle
+
+    folder = find_bundle(bundle)
+    path = folder / name
+    if not path.is_file():
+        _check_finished(bundle)
         raise ModelError(
             f"{bundle} holds no export/{name}; write it with "
             f"`python -m export {bundle} --format onnx`."
         )
-    data = path.read_bytes()
-    _check_sha256(path, data)
-    # Weights kept in another file have a "location": a way to read any file at all.
-    if b"location" in data:
-        raise ModelError(f"{path} refers to other files; a decoder holds its weights.")
+    if (folder / "manifest.json").exists():
+        data = read_bundle(folder).read(name)
+    else:  # a decoder on its own
+        data = path.read_bytes()
+        check_onnx(path, data)
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
     try:
         return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -120,20 +121,12 @@ def _session(bundle, name):
         raise ModelError(f"ONNX Runtime cannot read {path}: {error}") from error
 
 
-def _check_sha256(path, data):
-    """Compares a file with its manifest, before anything is made of it."""
-    manifest = path.with_name("manifest.json")
-    if not manifest.is_file():
-        return  # a decoder on its own
-    try:
-        artifact = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"][
-            path.name
-        ]
-        expected = artifact["files"][path.name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{manifest} does not describe {path.name}.") from error
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise ModelError(f"{path} is damaged: its SHA-256 is not the manifest's.")
+def _check_finished(run):
+    if (run / "config.json").is_file() and not (run / "model.keras").is_file():
+        raise ModelError(
+            f"The run in {run} is not finished: it has no model.keras, so there is "
+            "nothing to export; train it to its end."
+        )
 
 
 def run_generate(config: GenerateConfig) -> None:
@@ -144,8 +137,8 @@ def run_generate(config: GenerateConfig) -> None:
     """
     from keras_vae.pictures.grids import image_grid, save_png
 
-    if not config.output.name:
-        raise UsageError(f"The output must be a .png file; got {config.output}.")
+    if config.output.suffix.lower() != ".png":
+        raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
     if not config.output.parent.is_dir():
         raise UsageError(f"There is no folder {config.output.parent} to write to.")
     images = generate(config.run, config.num_images, config.seed, config.label)

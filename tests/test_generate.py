@@ -89,7 +89,7 @@ def test_damaged_decoder_is_refused(run, tmp_path):
     with pytest.raises(ModelError, match="decoder.onnx is damaged"):
         generate(bundle, 1)
     (bundle / "manifest.json").write_text("{}")
-    with pytest.raises(ModelError, match="does not describe decoder.onnx"):
+    with pytest.raises(ModelError, match="manifest.json is damaged"):
         generate(bundle, 1)
 
 
@@ -122,8 +122,10 @@ def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
         (["--num-images", "0"], "num_images must be at least 1"),
         (["--label", "1"], "takes no label"),
         (["--output", "nowhere/grid.png"], "There is no folder nowhere"),
-        (["--output", "."], "The output must be a .png file"),
+        (["--output", "."], "must end in .png"),
         (["--output", ""], "--output is empty"),
+        (["--output", "grid.jpg"], "grid.jpg must end in .png"),
+        (["--output", "grid"], "grid must end in .png"),
     ],
 )
 def test_command_line_errors_are_one_line(run, capsys, arguments, message):
@@ -139,7 +141,13 @@ def test_run_without_decoder_is_refused(tmp_path):
         generate(tmp_path, 1)
 
 
+def test_run_that_was_cut_is_said_to_be_unfinished(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="is not finished: it has no model.keras"):
+        generate(tmp_path, 1)
+
+
 def test_broken_decoder_is_refused(tmp_path):
     (tmp_path / "decoder.onnx").write_bytes(b"not a model")
-    with pytest.raises(ModelError, match="cannot read"):
+    with pytest.raises(ModelError, match="is not an ONNX file"):
         generate(tmp_path, 1)

@@ -7,10 +7,19 @@ from ai_edge_litert.interpreter import Interpreter
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""
     run = Interpreter(str(path)).get_signature_runner("decode")
+    batch = run.get_input_details()["z"]["shape_signature"][0]  # -1 takes any
 
     def decode(z, label=None):
         feed = {"z": z} if label is None else {"z": z, "label": label}
-        return run(**feed)["images"]
+        if batch == -1:
+            return run(**feed)["images"]
+        parts = []
+        for start in range(0, len(z), batch):
+            rows = [x[start : start + batch] for x in feed.values()]
+            missing = batch - len(rows[0])  # filled up with zeros
+            rows = [np.pad(x, [(0, missing), (0, 0)][: x.ndim]) for x in rows]
+            parts.append(run(**dict(zip(feed, rows, strict=True)))["images"])
+        return np.concatenate(parts)[: len(z)]
 
     return decode
 

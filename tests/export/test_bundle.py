@@ -12,9 +12,11 @@ import pytest
 
 from export import benchmark, export_decoder, matrix
 from export.__main__ import main
-from export.bundle import serialized, sha256_of, training_facts
+from export.bundle import sha256_of, training_facts
+from export.reader import serialized
 from export.runtimes import RUNTIMES
-from export.verify import Check, check_files, verify
+from export.runtimes.python_onnxruntime import load_decoder
+from export.verify import Check, check_bundle, verify
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.errors import ModelError
 from keras_vae.model import VAE
@@ -27,7 +29,7 @@ RUNNER = Path(__file__).parent.parent / "export" / "runtimes" / "python_onnxrunt
 def original(tmp_path_factory):
     parts = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1, hidden=(8,))
     folder = tmp_path_factory.mktemp("run") / "export"
-    data = {"name": "digits", "class_names": ["0", "1"]}
+    data = {"name": "digits", "provenance": "In /home/me", "class_names": ["0", "1"]}
     (folder.parent / "config.json").write_text(json.dumps({"seed": 1, "data": data}))
     (folder.parent / "metrics.json").write_text('{"elbo": -100.0}')
     export_decoder(VAE(*parts), folder, training=training_facts(folder.parent))
@@ -47,13 +49,30 @@ def rewrite_manifest(bundle, change):
 
 
 def test_manifest_describes_the_decoder(original):
-    manifest = check_files(original)
+    manifest = check_bundle(original).manifest
     assert manifest["inputs"] == {"z": {"dtype": "float32", "shape": ["batch", 3]}}
     assert manifest["outputs"]["images"]["range"] == [0.0, 1.0]
     assert manifest["class_names"] == ["0", "1"]
     assert manifest["training"]["data"]["name"] == "digits"
     assert manifest["training"]["metrics"] == {"elbo": -100.0}
-    assert manifest["generator"] == {"seed": [0, 2**24 - 1], "exact_latents": True}
+    assert manifest["generator"] == {
+        "inputs": {
+            "seed": {"dtype": "int64", "shape": [], "range": [0, 2**24 - 1]},
+            "num_images": {"dtype": "int64", "shape": [], "range": [1, 2**24]},
+        },
+        "outputs": {
+            "images": {
+                "dtype": "float32",
+                "shape": ["num_images", 6, 5, 1],
+                "layout": "NHWC",
+                "range": [0.0, 1.0],
+            },
+            "z": {"dtype": "float32", "shape": ["num_images", 3]},
+        },
+        "seed": [0, 2**24 - 1],
+        "exact_latents": True,
+    }
+    assert "/home/me" not in (original / "manifest.json").read_text()
     assert manifest["prior"] == "standard_normal"
     assert set(manifest["libraries"]) >= {"keras", "onnx", "tensorflow"}
 
@@ -94,6 +113,13 @@ def test_command_line_verifies_without_tensorflow(original, capsys):
     assert "is whole" in done.stdout and "z identical" in done.stdout
 
 
+def test_command_line_verifies_the_bundle_of_a_run(original, capsys):
+    assert main(["verify", str(original.parent)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {tuple(line.split()[:2]) for line in lines[:-1]}
+    assert rows >= {("numpy", "decoder.onnx"), ("numpy", "generator.onnx")}
+
+
 def test_every_flipped_bit_is_caught(bundle):
     generator = np.random.default_rng(0)
     files = [path for path in sorted(bundle.rglob("*")) if path.is_file()]
@@ -105,9 +131,9 @@ def test_every_flipped_bit_is_caught(bundle):
             damaged[position // 8] ^= 1 << position % 8
             path.write_bytes(damaged)
             with pytest.raises(ModelError):
-                check_files(bundle)
+                check_bundle(bundle)
         path.write_bytes(data)
-    check_files(bundle)
+    check_bundle(bundle)
 
 
 def test_benchmark_prints_a_row_for_each_runtime(original, monkeypatch):
@@ -170,6 +196,24 @@ def test_external_data_is_refused(bundle):
     )
     with pytest.raises(ModelError, match="refers to other files"):
         verify(bundle)
+    with pytest.raises(Exception, match="[Ee]xternal"):
+        load_decoder(path)
+
+
+def test_decoder_with_a_weight_named_location_is_not_refused(bundle):
+    path = bundle / "decoder.onnx"
+    model = onnx.load(path)
+    old, new = model.graph.initializer[0].name, "location"
+    model.graph.initializer[0].name = new
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+    onnx.save_model(model, path)
+    entry = {"decoder.onnx": sha256_of(path)}
+    rewrite_manifest(
+        bundle, lambda m: m["artifacts"]["decoder.onnx"].update({"files": entry})
+    )
+    checks = verify(bundle)
+    assert {c.runtime for c in checks if c.error is not None} >= {"onnxruntime"}
 
 
 def test_pickled_golden_vectors_are_refused(bundle):

@@ -1,0 +1,106 @@
+"""What is known about an export format: one row of the table `FORMATS` for each."""
+
+import importlib
+import inspect
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs the files of a format.
+
+    Attributes:
+        module: name in `export.runtimes`, with `load_decoder` and, where the format has
+            a generator, `load_generator`.
+        outside: whether another process does the work; its speed and memory cannot be
+            measured from here.
+    """
+
+    module: str
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that the decoder is exported to.
+
+    Attributes:
+        writer: module and function in `export`; its arguments are the model, the folder
+            and, by keyword, the format's options. It is imported when first used.
+        decoder: the file or folder that a runtime's `load_decoder` opens.
+        generator: the one that `load_generator` opens, or None.
+        contents: what is written, in Markdown.
+        runtimes: from name to `Runtime`.
+        install: the command that installs what the format needs, or "".
+        program: whether its files can hold code: trust their author.
+    """
+
+    writer: str
+    decoder: str
+    generator: str | None
+    contents: str
+    runtimes: dict[str, Runtime]
+    install: str = ""
+    program: bool = False
+
+    @property
+    def artifact(self) -> str:
+        """The file or folder in the bundle that holds the decoder."""
+        return self.decoder.split("/")[0]
+
+    def load_writer(self):
+        """The function that writes the format."""
+        module, name = self.writer.split(".")
+        return getattr(importlib.import_module(f"export.{module}"), name)
+
+    def options(self) -> tuple[str, ...]:
+        """The format's options, read from its writer's signature."""
+        return tuple(inspect.signature(self.load_writer()).parameters)[2:]
+
+    def write(self, vae, folder, options: dict) -> list:
+        """Writes the format.
+
+        Args:
+            vae: the model whose decoder is written.
+            folder: existing folder.
+            options: those that the format does not have are left out.
+
+        Returns:
+            list of `Artifact`.
+
+        Raises:
+            ImportError: if something that the format needs is not installed.
+        """
+        known = {name: options[name] for name in self.options() if name in options}
+        try:
+            return self.load_writer()(vae, folder, **known)
+        except ImportError as error:
+            if not self.install:
+                raise
+            cause = str(error).rstrip(".")
+            raise ImportError(f"{cause}; run `{self.install}`.") from error
+
+    def opened(self, artifact: str) -> tuple[str | None, str | None]:
+        """What a runtime opens of an artifact of this format.
+
+        Args:
+            artifact: file or folder name in the bundle, also of a variant such as
+                `decoder_float16.onnx`.
+
+        Returns:
+            path of the decoder and of the generator in the bundle; None where the
+            artifact has none.
+        """
+        generates = (self.generator or "").split("/")[0] == artifact
+        decodes = artifact == self.artifact or not generates
+        decoder = artifact + self.decoder.removeprefix(self.artifact)
+        return decoder if decodes else None, self.generator if generates else None
+
+
+def table(formats: dict[str, Format]) -> str:
+    """The formats as a Markdown table."""
+    lines = ["| format | what is written | needs |", "|---|---|---|"]
+    for name, row in formats.items():
+        needs = f"`{row.install}` " if row.install else ""
+        lines.append(f"| `{name}` | {row.contents} | {needs}|")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,299 @@
+"""Reads somebody's bundle: nothing in it is believed before it is checked.
+
+The manifest is a stranger's data. Its names must stay inside the bundle, files are
+compared with their SHA-256 before they are used, and an ONNX file must hold its weights
+itself: one that refers to other files could read any file of the machine.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from export.parity import ROUNDED
+from keras_vae.distributions.portable_noise import MAX_SEED
+from keras_vae.errors import ModelError
+
+MAX_MANIFEST, MAX_GOLDEN = 2**24, 2**28  # bytes
+MAX_TOLERANCE = max(ROUNDED.values())
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest is valid.
+
+    Attributes:
+        path: its folder.
+        manifest: what `manifest.json` says.
+    """
+
+    path: Path
+    manifest: dict
+
+    def files(self, artifact: str | None = None) -> dict[str, str]:
+        """From name to SHA-256: an artifact's files, or None's: those beside them."""
+        if artifact is None:
+            return self.manifest["files"]
+        return self.manifest["artifacts"][artifact]["files"]
+
+    def read(self, name: str) -> bytes:
+        """A file's content, if it is what the manifest says.
+
+        Args:
+            name: path inside the bundle.
+
+        Returns:
+            bytes.
+
+        Raises:
+            ModelError: if the file is not in the manifest, damaged, missing, a link, or
+                an ONNX file that refers to other files.
+        """
+        parts, files = name.split("/"), self.files()
+        if parts[0] in self.manifest["artifacts"]:
+            files = self.files(parts[0])
+        if name not in files:
+            raise ModelError(f"{self.path / 'manifest.json'} does not describe {name}.")
+        path = self.path / name
+        for step in range(len(parts)):
+            if self.path.joinpath(*parts[: step + 1]).is_symlink():
+                raise ModelError(f"{path} is a link; a bundle holds its own files.")
+        if not path.is_file():
+            raise ModelError(f"{path} is missing; the manifest names it.")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != files[name]:
+            raise ModelError(f"{path} is damaged: its SHA-256 is not the manifest's.")
+        if path.suffix == ".onnx":
+            check_onnx(path, data)
+        return data
+
+    def check(self, artifact: str | None = None) -> None:
+        """Reads all files of an artifact, or of None: those beside the artifacts.
+
+        Raises:
+            ModelError: as `read`; or if the artifact's folder holds a file that is not
+                in the manifest, which a runtime might open.
+        """
+        files = self.files(artifact)
+        for name in files:
+            self.read(name)
+        for path in self.path.joinpath(artifact).rglob("*") if artifact else ():
+            known = path.relative_to(self.path).as_posix() in files
+            if not known and (path.is_symlink() or not path.is_dir()):
+                raise ModelError(f"{path} is not in the manifest.")
+
+    def golden(self) -> dict[str, np.ndarray]:
+        """The golden vectors; `export.bundle.golden_vectors` says which.
+
+        Raises:
+            ModelError: if the file is damaged, too large, or not of this decoder.
+        """
+        data = io.BytesIO(self.read("golden.npz"))
+        try:
+            with zipfile.ZipFile(data) as archive:
+                if sum(member.file_size for member in archive.infolist()) > MAX_GOLDEN:
+                    raise ValueError("it is too large")
+            data.seek(0)
+            with np.load(data, allow_pickle=False) as arrays:
+                golden = {name: arrays[name] for name in arrays}
+            _check_golden(golden, self.manifest)
+        except Exception as error:  # a hostile archive raises almost anything
+            path = self.path / "golden.npz"
+            raise ModelError(f"{path} holds no golden vectors: {error}.") from error
+        return golden
+
+
+def find_bundle(path: str | Path) -> Path:
+    """The bundle's folder: `path` itself, or the folder `export` of a run folder."""
+    path = Path(path)
+    run = (path / "export").is_dir() and not (path / "manifest.json").is_file()
+    return path / "export" if run else path
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """A bundle, after its manifest was checked; its files are still to be.
+
+    Args:
+        path: folder with a `manifest.json`.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        ModelError: if there is no manifest, or it is damaged, too large, or not one
+            that this program writes.
+
+    Example:
+        >>> read_bundle("saved_models/vae/export").manifest["latent_dim"]
+        20
+    """
+    folder = Path(path)
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} is not a bundle: it has no manifest.json.")
+    damaged = ModelError(f"{path} is damaged: its checksum does not agree.")
+    if path.is_symlink() or path.stat().st_size > MAX_MANIFEST:
+        raise damaged
+    try:
+        text = path.read_bytes().decode()
+        manifest = json.loads(text)
+        if not isinstance(manifest, dict) or serialized(manifest) != text:
+            raise damaged
+    except (ValueError, RecursionError) as error:
+        raise damaged from error
+    try:
+        _check_manifest(manifest)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path} is not a manifest of this program.") from error
+    return Bundle(folder, manifest)
+
+
+def serialized(manifest: dict) -> str:
+    """The manifest's one text, which ends with its own SHA-256.
+
+    Args:
+        manifest: JSON values; a key `sha256` is replaced.
+
+    Returns:
+        str, so that a change of any byte in it can be seen.
+    """
+    manifest = {name: value for name, value in manifest.items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps(manifest | {"sha256": digest}, indent=2) + "\n"
+
+
+def _check_manifest(manifest):
+    """Raises TypeError or KeyError where a value is not what the program writes."""
+    classes, artifacts = manifest["num_classes"], manifest["artifacts"]
+    shape, files = manifest["image_shape"], manifest["files"]
+    _require(all(type(size) is int and size > 0 for size in shape), len(shape) == 3)
+    _require(type(manifest["latent_dim"]) is int, manifest["latent_dim"] > 0)
+    _require(classes is None or type(classes) is int and classes > 0)
+    _require(type(manifest["generator"]["exact_latents"]) is bool)
+    _require(type(manifest["weights_sha256"]) is str, "golden.npz" in files)
+    _check_files(files)
+    for artifact, entry in artifacts.items():
+        _check_files({artifact: ""} | entry["files"])
+        _require("/" not in artifact, artifact not in {*files, "manifest.json"})
+        owned = (name.split("/")[0] == artifact for name in entry["files"])
+        _require(type(entry["format"]) is str, entry["files"], all(owned))
+        _require(0 < entry["tolerance"] <= MAX_TOLERANCE)
+        _require(0 <= entry["max_error"] <= entry["tolerance"])
+
+
+def _require(*conditions):
+    if not all(conditions):
+        raise TypeError("not what the program writes")
+
+
+def _check_files(files):
+    for name, digest in files.items():
+        parts = PurePosixPath(name).parts
+        odd = ".." in parts or {*"\\:"} & {*name} or not name.isprintable()
+        if not parts or name.startswith("/") or "/".join(parts) != name or odd:
+            raise ModelError(f"The manifest names a file outside the bundle: {name!r}.")
+        _require(type(digest) is str)
+
+
+def _check_golden(golden, manifest):
+    """Raises ValueError or KeyError unless the arrays are inputs and images."""
+    latents, image = (manifest["latent_dim"],), tuple(manifest["image_shape"])
+    classes = manifest["num_classes"]
+    rows, draws = len(golden["z"]), len(golden["generated_z"])
+    expected = {
+        "z": ("f4", (rows, *latents)),
+        "images": ("f4", (rows, *image)),
+        "generated_z": ("f4", (draws, *latents)),
+        "generated_images": ("f4", (draws, *image)),
+        **dict.fromkeys(("seed", "num_images", "generate_label"), ("i8", ())),
+    }
+    if classes is not None:
+        expected["label"] = ("i8", (rows,))
+    for name, (dtype, shape) in expected.items():
+        array = golden[name]
+        if (array.dtype, array.shape) != (np.dtype(dtype), shape) or not array.size:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    labels = range(classes) if classes is not None else [-1]
+    asked = {*np.append(golden.get("label", labels[0]), golden["generate_label"])}
+    if {*golden} != {*expected} or not asked <= {*labels}:
+        raise ValueError("its arrays or labels are not this decoder's")
+    if not 0 <= golden["seed"] < MAX_SEED or golden["num_images"] != draws:
+        raise ValueError("its seed or number of images is out of range")
+
+
+# === ONNX ===
+
+# Those fields of each protocol buffer message that lead to a tensor.
+MESSAGES = {
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        **{5: "TensorProto", 6: "GraphProto", 10: "TensorProto", 11: "GraphProto"},
+        **{22: "SparseTensorProto", 23: "SparseTensorProto"},
+    },
+    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
+    "TensorProto": {},
+}
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of TensorProto
+
+
+def check_onnx(path: Path, data: bytes) -> None:
+    """Refuses a model that keeps weights in another file.
+
+    Args:
+        path: the file, for the error.
+        data: its content.
+
+    Raises:
+        ModelError: if a tensor is kept elsewhere, or `data` is no protocol buffer.
+    """
+    messages = [("ModelProto", memoryview(data))]
+    try:
+        while messages:
+            kind, message = messages.pop()
+            for number, value in _fields(message):
+                if kind == "TensorProto" and (
+                    number == EXTERNAL_DATA or number == DATA_LOCATION and value != 0
+                ):
+                    raise ModelError(
+                        f"{path} refers to other files; a decoder holds its weights."
+                    )
+                if number in MESSAGES[kind]:
+                    messages.append((MESSAGES[kind][number], memoryview(value)))
+    except (IndexError, TypeError) as error:
+        raise ModelError(f"{path} is not an ONNX file.") from error
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Pairs (field number, value) of a protocol buffer message."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        value, size = None, {1: 8, 5: 4}.get(key & 7)
+        if key & 7 == 0:
+            value, position = _varint(message, position)
+        elif key & 7 == 2:
+            size, position = _varint(message, position)
+        if size is not None:
+            value, position = message[position : position + size], position + size
+        if value is None or position > len(message) or not 8 <= key < 2**32:
+            raise IndexError("not a field")
+        yield key >> 3, value
+
+
+def _varint(message, position):
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[position]
+        value, position = value | (byte & 127) << shift, position + 1
+        if byte < 128:
+            return value, position
+    raise IndexError("not a number")

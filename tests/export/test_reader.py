@@ -1,0 +1,225 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from export import export_decoder
+from export.bundle import sha256_of
+from export.reader import MESSAGES, check_onnx, find_bundle, read_bundle, serialized
+from export.verify import verify
+from keras_vae.errors import ModelError
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    parts = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1, hidden=(8,))
+    folder = tmp_path_factory.mktemp("run") / "export"
+    export_decoder(VAE(*parts), folder, ["onnx"])
+    return folder
+
+
+def changed(original, folder, change):
+    """A bundle of the manifest alone, changed, with a checksum that agrees."""
+    manifest = json.loads((original / "manifest.json").read_text())
+    change(manifest)
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(serialized(manifest))
+    return folder
+
+
+def set_entry(**values):
+    return lambda manifest: manifest["artifacts"]["decoder.onnx"].update(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(artifacts=None),
+        lambda m: m.update(artifacts=[]),
+        lambda m: m.update(files=[]),
+        lambda m: m.update(latent_dim="3"),
+        lambda m: m.update(latent_dim=True),
+        lambda m: m.update(image_shape=[6, 5]),
+        lambda m: m.update(num_classes=0),
+        lambda m: m.update(generator=None),
+        lambda m: m.update(weights_sha256=1),
+        lambda m: m["artifacts"]["decoder.onnx"].pop("max_error"),
+        lambda m: m["artifacts"].update({"decoder.onnx": 3}),
+        set_entry(tolerance=1e9),
+        set_entry(tolerance=float("nan")),
+        set_entry(max_error="0"),
+        set_entry(files={}),
+        set_entry(files={"generator.onnx": ""}),
+        set_entry(files={"decoder.onnx": 1}),
+        set_entry(format=["onnx"]),
+    ],
+)
+def test_manifest_of_other_types_or_ranges_is_refused(original, tmp_path, change):
+    with pytest.raises(ModelError, match="is not a manifest of this program"):
+        read_bundle(changed(original, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "..", "/x", "a/../../x", "a//b", "a\\b", "C:x", "a\0", ".", ""]
+)
+def test_artifact_outside_the_bundle_is_refused(original, tmp_path, name):
+    entry = {"format": "onnx", "max_error": 0.0, "tolerance": 1e-5, "files": {name: ""}}
+    change = lambda m: m["artifacts"].update({name: entry})  # noqa: E731
+    with pytest.raises(ModelError, match="a file outside the bundle"):
+        read_bundle(changed(original, tmp_path, change))
+
+
+def test_file_that_is_not_in_the_manifest_is_not_read(original):
+    with pytest.raises(ModelError, match="does not describe notes.txt"):
+        read_bundle(original).read("notes.txt")
+
+
+def test_file_beside_those_of_an_artifact_is_refused(original, tmp_path):
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "page").write_text("")
+    files = {"web/page": sha256_of(folder / "page")}
+    entry = {"format": "web", "max_error": 0.0, "tolerance": 1e-5, "files": files}
+    change = lambda m: m.update(artifacts={"web": entry})  # noqa: E731
+    bundle = read_bundle(changed(original, tmp_path, change))
+    bundle.check("web")
+    (folder / "other").write_text("")
+    with pytest.raises(ModelError, match="web/other is not in the manifest"):
+        bundle.check("web")
+
+
+def test_onnx_file_under_another_suffix_is_not_run(original, tmp_path):
+    (tmp_path / "decoder.bin").write_bytes((original / "decoder.onnx").read_bytes())
+    for name in ("golden.npz", "parity.json"):
+        (tmp_path / name).write_bytes((original / name).read_bytes())
+    files = {"decoder.bin": sha256_of(tmp_path / "decoder.bin")}
+    entry = {"format": "onnx", "max_error": 0.0, "tolerance": 1e-5, "files": files}
+    change = lambda m: m.update(artifacts={"decoder.bin": entry})  # noqa: E731
+    with pytest.raises(ModelError, match="has the format 'onnx', which"):
+        verify(changed(original, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda golden: golden.pop("images"),
+        lambda golden: golden.update(other=np.zeros(1)),
+        lambda golden: golden.update(z=golden["z"][:0], images=golden["images"][:0]),
+        lambda golden: golden.update(z=golden["z"].astype("f8")),
+        lambda golden: golden.update(num_images=np.int64(10**12)),
+        lambda golden: golden.update(seed=np.int64(2**24)),
+        lambda golden: golden.update(generate_label=np.int64(0)),
+    ],
+)
+def test_golden_vectors_of_another_decoder_are_refused(original, tmp_path, change):
+    with np.load(original / "golden.npz") as arrays:
+        golden = dict(arrays)
+    change(golden)
+    np.savez(tmp_path / "golden.npz", **golden)
+    digest = sha256_of(tmp_path / "golden.npz")
+    renew = lambda m: m["files"].update({"golden.npz": digest})  # noqa: E731
+    with pytest.raises(ModelError, match="holds no golden vectors"):
+        read_bundle(changed(original, tmp_path, renew)).golden()
+
+
+def test_run_folder_stands_for_its_bundle(original):
+    assert find_bundle(original.parent) == original == find_bundle(original)
+
+
+# === ONNX ===
+
+
+def external():
+    tensor = numpy_helper.from_array(np.zeros(3, np.float32), "w")
+    tensor.ClearField("raw_data")
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "secret"
+    return tensor
+
+
+def model(nodes=(), weights=(), **fields):
+    graph = helper.make_graph(nodes, "graph", [], [], weights)
+    return helper.make_model(graph, **fields)
+
+
+def test_weights_in_another_file_are_found_wherever_they_hide():
+    constant = helper.make_node("Constant", [], ["c"], value=external())
+    branch = helper.make_graph([constant], "branch", [], [])
+    sparse = onnx.SparseTensorProto()
+    sparse.values.CopyFrom(external())
+    function = helper.make_function(
+        "d", "f", [], ["c"], [constant], [helper.make_opsetid("", 17)]
+    )
+    hidden = model()
+    hidden.graph.sparse_initializer.append(sparse)
+    flagged = numpy_helper.from_array(np.zeros(3, np.float32), "w")
+    flagged.data_location = onnx.TensorProto.EXTERNAL
+    for found in (
+        model(weights=[external()]),
+        model(weights=[flagged]),
+        model([constant]),
+        model([helper.make_node("If", ["x"], ["c"], then_branch=branch)]),
+        model(functions=[function]),
+        hidden,
+    ):
+        with pytest.raises(ModelError, match="refers to other files"):
+            check_onnx("decoder.onnx", found.SerializeToString())
+
+
+def test_name_location_is_no_reference_to_other_files():
+    weight = numpy_helper.from_array(np.zeros(3, np.float32), "location")
+    weight.data_location = onnx.TensorProto.DEFAULT
+    check_onnx("decoder.onnx", model(weights=[weight]).SerializeToString())
+
+
+def test_every_way_to_a_tensor_is_searched():
+    """The table's fields are those of onnx's own description of the format."""
+    ways, waiting = {}, [onnx.ModelProto.DESCRIPTOR]
+    seen = {}
+    while waiting:
+        message = waiting.pop()
+        if message.name not in seen:
+            seen[message.name] = {
+                field.number: field.message_type.name
+                for field in message.fields
+                if field.message_type is not None
+            }
+            waiting += [f.message_type for f in message.fields if f.message_type]
+    leading = {"TensorProto"}
+    while True:  # until no more messages lead to one that leads to a tensor
+        more = {name for name, fields in seen.items() if {*fields.values()} & leading}
+        if more <= leading:
+            break
+        leading |= more
+    for name in leading:
+        ways[name] = {k: kind for k, kind in seen[name].items() if kind in leading}
+    assert ways == MESSAGES
+
+
+def test_damaged_onnx_never_crashes_the_search(original):
+    data = (original / "decoder.onnx").read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(data[: generator.integers(len(data) + 1)])
+        for position in generator.integers(0, max(len(damaged), 1), 3):
+            damaged[position : position + 1] = bytes([generator.integers(256)])
+        try:
+            check_onnx("decoder.onnx", bytes(damaged))
+        except ModelError:
+            continue
+
+
+def test_reader_is_light():
+    code = (
+        "import sys, export.reader\n"
+        "heavy = {'tensorflow', 'keras', 'onnx', 'onnxruntime'} & {*sys.modules}\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == 0

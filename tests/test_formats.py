@@ -1,0 +1,162 @@
+"""Every fact about a format stands in its row of FORMATS and nowhere else."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import export
+from export import FORMATS, export_decoder
+from export.formats import table
+from export.parity import ROUNDED
+from export.reader import serialized
+from export.runtimes import RUNTIMES
+from export.verify import verify
+from keras_vae.distributions.table import LIKELIHOODS
+from keras_vae.errors import ModelError, UsageError
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+
+ROOT = Path(export.__file__).parent.parent
+
+
+def test_readme_holds_the_table():
+    assert table(FORMATS) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_module_of_a_runtime_is_in_one_row():
+    files = (ROOT / "export" / "runtimes").glob("*.py")
+    modules = [row.runtimes[name].module for name, row in RUNTIMES.items()]
+    assert sorted(modules) == sorted({path.stem for path in files} - {"__init__"})
+    assert len(RUNTIMES) == sum(len(row.runtimes) for row in FORMATS.values())
+
+
+def test_extras_to_install_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for row in FORMATS.values():
+        for extra in re.findall(r"\[(\w+)\]", row.install):
+            assert extra in extras["optional-dependencies"]
+
+
+def test_artifacts_of_a_format_are_opened_as_such():
+    onnx, openvino = FORMATS["onnx"], FORMATS["openvino"]
+    assert onnx.opened("decoder.onnx") == ("decoder.onnx", None)
+    assert onnx.opened("generator.onnx") == (None, "generator.onnx")
+    assert onnx.opened("decoder_int8.onnx") == ("decoder_int8.onnx", None)
+    both = ("openvino/decoder.xml", "openvino/generator.xml")
+    assert openvino.opened("openvino") == both
+    opened = openvino.opened("openvino_float16")
+    assert opened == ("openvino_float16/decoder.xml", None)
+    assert FORMATS["litert"].opened("decoder.tflite") == ("decoder.tflite",) * 2
+    assert FORMATS["keras"].opened("decoder.keras") == ("decoder.keras", None)
+
+
+def test_import_of_export_loads_no_writer():
+    code = (
+        "import sys, export\n"
+        "writers = [name for name in sys.modules if name.startswith('export.to_')]\n"
+        "sys.exit(str(writers) if writers else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("litert", "ai_edge_litert"), ("openvino", "openvino")]
+)
+def test_missing_package_names_the_command(monkeypatch, tmp_path, name, package):
+    for module in [m for m in sys.modules if m.split(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"export.runtimes.python_{name}", raising=False)
+    with pytest.raises(ImportError, match=rf"run `pip install '.\[{name}\]'`\.$"):
+        export_decoder(vae_with("bernoulli"), tmp_path / "export", [name])
+    assert list(tmp_path.iterdir()) == []
+
+
+def vae_with(likelihood, gain=1):
+    few = {"num_mixtures": 2} if likelihood.endswith("mixture") else {}
+    likelihood = LIKELIHOODS[likelihood](**few)
+    parts = mlp(
+        (4, 4, 3),
+        2,
+        posterior_params=4,
+        likelihood_params=likelihood.num_params,
+        hidden=(6,),
+    )
+    vae = VAE(*parts, likelihood=likelihood)
+    for weight in vae.decoder.weights:
+        weight.assign(weight * gain)
+    return vae
+
+
+@pytest.fixture
+def short_generator(monkeypatch):
+    """One round of noise instead of 16, whose conversion would take most of the time;
+    other tests are of the generator."""
+    monkeypatch.setattr("keras_vae.distributions.portable_noise.ROUNDS", 1)
+
+
+def exported(vae, folder, options):
+    """Exports `vae` with one option to all formats that have it and are installed."""
+    for name, row in FORMATS.items():
+        # The models of `web` are those of `onnx`; Chromium takes seconds.
+        if name == "web" or not {*options} <= {*row.options()}:
+            continue
+        try:
+            export_decoder(vae, folder, [name], **options)
+        except ImportError as error:
+            if not row.install:
+                raise
+            print(f"{name} is not exported: {error}")
+        except UsageError as error:
+            assert "OpenVINO's weights are float32 or float16" in str(error)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_likelihood_is_right_in_every_format_and_runtime(
+    likelihood, tmp_path, short_generator
+):
+    """With weights so large that careless arithmetic overflows or cancels."""
+    vae = vae_with(likelihood, gain=20)
+    for options in ({}, {"opset": 18}):
+        folder = tmp_path / str(options.get("opset"))
+        exported(vae, folder, options)
+        checks = verify(folder, trust=True)
+        assert {check.runtime for check in checks} >= {"onnxruntime", "numpy", "onnx"}
+        for check in checks:
+            assert check.error is None or check.error <= 1e-5
+            assert check.latents is not False
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_rounded_weights_are_run_by_every_runtime(
+    likelihood, tmp_path, short_generator
+):
+    vae = vae_with(likelihood)
+    for weights in ROUNDED:
+        exported(vae, tmp_path, {"weights": weights})
+    checks = verify(tmp_path)
+    for weights in ROUNDED:
+        name = f"decoder_{weights}.onnx"
+        ran = {c.runtime for c in checks if c.artifact == name and c.error is not None}
+        assert ran >= {"onnxruntime", "onnx", "numpy"}
+    for check in checks:
+        assert check.error is None or check.error < 3e-2
+
+
+def test_wrong_rounded_artifact_is_found(tmp_path):
+    """It is run, at its own tolerance, though no runtime loads it by default."""
+    vae = vae_with("bernoulli")
+    export_decoder(vae, tmp_path, ["onnx"], weights="float16")
+    (error,) = {c.error for c in verify(tmp_path) if c.runtime == "onnxruntime"}
+    assert 1e-5 < error < 1e-2
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["artifacts"]["decoder_float16.onnx"] |= {"tolerance": 1e-6, "max_error": 0}
+    (tmp_path / "manifest.json").write_text(serialized(manifest))
+    with pytest.raises(ModelError, match="decoder_float16.onnx in .* differs from"):
+        verify(tmp_path)
