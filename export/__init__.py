@@ -60,7 +60,7 @@ def export_decoder(
     if not formats:
         raise UsageError(f"Name one or more formats: {', '.join(FORMATS)}.")
     _check_options(formats, options)
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     earlier_export(folder)  # refused now rather than after the work

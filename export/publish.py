@@ -6,6 +6,7 @@ brought to its end by the next one.
 """
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -53,7 +54,7 @@ def publishing(folder: Path) -> Iterator[None]:
         folder: the bundle.
     """
     with _locked(folder.parent):
-        for path in folder.parent.glob(f".{folder.name}.partial-*"):
+        for path in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
             if fcntl is None or path.is_symlink() or not _is_ours(path):
                 continue
             with contextlib.suppress(BlockingIOError), _locked(path, wait=False):
