@@ -14,7 +14,7 @@ import numpy as np
 import keras_vae
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
 from export.reader import Bundle, serialized
-from keras_vae.distributions.portable_noise import MAX_IMAGES, MAX_SEED, noise
+from keras_vae.distributions.portable_noise import MAX_IMAGES, MAX_SEED
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
 # Of what the run notes about its data. Not where it came from: that names local paths.
@@ -107,16 +107,12 @@ def golden_vectors(vae) -> dict[str, np.ndarray]:
     def images(z, label):
         return model([z, label] if vae.num_classes else z, training=False).numpy()
 
-    def draws(seed):
-        draw = vae.prior.from_noise(*noise(seed, GOLDEN_IMAGES, vae.latent_dim))
-        return np.array(draw, np.float32)
-
-    z = draws(GOLDEN_SEED + 1)
+    z = vae.latents.draw(GOLDEN_SEED + 1, GOLDEN_IMAGES).copy()
     z[0] = 0  # the origin, and a far point
     z[1] = 4 * np.sign(z[1])
     label = np.arange(GOLDEN_IMAGES) % (vae.num_classes or 1)
     generate_label = vae.num_classes - 1 if vae.num_classes else -1
-    generated_z = draws(GOLDEN_SEED)
+    generated_z = vae.latents.draw(GOLDEN_SEED, GOLDEN_IMAGES)
     vectors = {
         "z": z,
         "images": images(z, label),

@@ -6,14 +6,12 @@ that matrix products differ in. Random operators of the formats themselves do no
 agree with themselves between two runtimes.
 """
 
-from keras_vae.distributions.portable_noise import noise
-
 
 def generate_function(vae, model):
     """`generate(seed, num_images[, label])` as a TensorFlow function.
 
     Args:
-        vae: gives `prior` and `latent_dim`.
+        vae: gives `latents`.
         model: what `decoder_mean` returns for it.
 
     Returns:
@@ -23,22 +21,18 @@ def generate_function(vae, model):
     """
     import tensorflow as tf
 
-    def draw(seed, num_images):
-        normal, uniform = noise(seed, num_images, vae.latent_dim, xp=tf)
-        return vae.prior.from_noise(normal, uniform)  # (N, D)
-
     if len(model.inputs) == 1:
         names = ("seed", "num_images")
 
         def generate(seed, num_images):
-            z = draw(seed, num_images)
+            z = vae.latents.draw(seed, num_images, xp=tf)  # (N, D)
             return {"images": model(z, training=False), "z": z}
 
     else:
         names = ("seed", "num_images", "label")
 
         def generate(seed, num_images, label):
-            z = draw(seed, num_images)
+            z = vae.latents.draw(seed, num_images, xp=tf)  # (N, D)
             # Broadcasting to a computed shape is beyond some runtimes; adding is not.
             labels = tf.range(num_images) * 0 + label  # (N,)
             return {"images": model([z, labels], training=False), "z": z}

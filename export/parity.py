@@ -41,7 +41,7 @@ def parity_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
     A 4-sigma point lies at +4 or -4 on one latent axis, the origin on the others.
 
     Args:
-        vae: gives `latent_dim`, `num_classes` and `prior`.
+        vae: gives `latent_dim`, `num_classes` and `latents`.
 
     Yields:
         (z,), float32 (batch, latent_dim), or (z, label), label int64 (batch,), with the
@@ -49,8 +49,7 @@ def parity_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
     """
     dim = vae.latent_dim
     for batch in BATCH_SIZES:
-        normal, uniform = noise(batch, batch, dim)
-        draws = np.asarray(vae.prior.from_noise(normal, uniform), np.float32)
+        draws = vae.latents.draw(batch, batch)
         k = np.arange(batch)
         far = np.zeros((batch, dim), np.float32)
         far[k, k // 2 % dim] = np.where(k % 2, -4.0, 4.0)
@@ -116,7 +115,7 @@ def same_latents(vae, seed: int, z: np.ndarray) -> bool:
     """Whether z are the latents of this seed.
 
     Args:
-        vae: gives `prior` and `latent_dim`.
+        vae: gives `latents`.
         seed: int in [0, 2**24).
         z: float32 (N, latent_dim), from a generator.
 
@@ -124,17 +123,16 @@ def same_latents(vae, seed: int, z: np.ndarray) -> bool:
         bool. Every bit must agree where the prior passes the noise on as it is;
         otherwise the prior's own arithmetic may differ in the last bits.
     """
-    normal, uniform = noise(seed, len(z), vae.latent_dim)
+    expected = vae.latents.draw(seed, len(z))
     if passes_noise_on(vae):
-        return np.array_equal(z, normal)
-    expected = np.asarray(vae.prior.from_noise(normal, uniform), np.float32)
+        return np.array_equal(z, expected)
     return max_error(z, expected) <= TOLERANCE
 
 
 def passes_noise_on(vae) -> bool:
     """Whether the latents are the noise itself, as under the prior N(0, I)."""
-    normal, uniform = noise(0, 8, vae.latent_dim)
-    return np.array_equal(np.asarray(vae.prior.from_noise(normal, uniform)), normal)
+    normal, _ = noise(0, 8, vae.latents.latent_dim)
+    return np.array_equal(vae.latents.draw(0, 8), normal)
 
 
 def max_error(images: np.ndarray, expected: np.ndarray) -> float:

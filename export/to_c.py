@@ -9,7 +9,7 @@ from pathlib import Path
 from export.decoder import decode_function, decoder_mean
 from export.parity import Artifact
 from export.to_onnx import OPSET, convert
-from keras_vae.distributions.portable_noise import MAX_SEED, noise
+from keras_vae.distributions.portable_noise import MAX_SEED
 from keras_vae.errors import ModelError
 
 HEADER = """\
@@ -98,7 +98,7 @@ def draw_function(vae):
     """`draw(seed, index)` as a TensorFlow function: the latents of one image.
 
     Args:
-        vae: gives `prior` and `latent_dim`.
+        vae: gives `latents`.
 
     Returns:
         `tf.function` of int64 scalars; it returns a dict: `z`, float32 (1, latent_dim).
@@ -106,8 +106,7 @@ def draw_function(vae):
     import tensorflow as tf
 
     def draw(seed, index):
-        normal, uniform = noise(seed, 1, vae.latent_dim, first_image=index, xp=tf)
-        return {"z": vae.prior.from_noise(normal, uniform)}
+        return {"z": vae.latents.draw(seed, 1, first_image=index, xp=tf)}
 
     signature = [tf.TensorSpec((), tf.int64, name=name) for name in ("seed", "index")]
     return tf.function(draw, input_signature=signature, autograph=False)

@@ -16,7 +16,6 @@ import numpy as np
 from export.bundle import describe, sha256_of
 from export.parity import Artifact, passes_noise_on
 from export.to_onnx import write_onnx
-from keras_vae.distributions.portable_noise import noise
 
 PAGE = Path(__file__).parent / "runtimes" / "web"
 PACKAGE = "onnxruntime-web"
@@ -89,14 +88,14 @@ def importance(vae, decode) -> np.ndarray:
     anew. Summed over pixels, in the mean over 32 draws of the prior.
 
     Args:
-        vae: gives `latent_dim`, `num_classes` and `prior`.
+        vae: gives `latent_dim`, `num_classes` and `latents`.
         decode: z[, label] -> images, NumPy arrays.
 
     Returns:
         float64 (latent_dim,), at least 0; 0 for a latent that the decoder ignores.
     """
     dim = vae.latent_dim
-    z, other = (_draws(vae, seed, DRAWS) for seed in (1, 2))  # (DRAWS, D)
+    z, other = (vae.latents.draw(seed, DRAWS) for seed in (1, 2))  # (DRAWS, D)
     labels = [np.arange(DRAWS) % vae.num_classes] if vae.num_classes else []
     images = decode(z, *labels).astype(np.float64)  # (DRAWS, H, W, C)
     variance = images.var(axis=0, ddof=1).sum()
@@ -112,18 +111,13 @@ def latent_range(vae) -> np.ndarray:
     """Between which values each latent lies, but for a few draws in 10,000.
 
     Args:
-        vae: gives `latent_dim` and `prior`.
+        vae: gives `latent_dim` and `latents`.
 
     Returns:
         float64 (latent_dim, 2), low and high: -4 and 4 for N(0, 1).
     """
     if passes_noise_on(vae):
         return np.tile([-4.0, 4.0], (vae.latent_dim, 1))
-    draws = _draws(vae, 0, 4096)
+    draws = vae.latents.draw(0, 4096)
     mean, spread = draws.mean(0, dtype=np.float64), 4 * draws.std(0, dtype=np.float64)
     return np.round(np.stack([mean - spread, mean + spread], axis=1), 2)
-
-
-def _draws(vae, seed, num_draws):
-    normal, uniform = noise(seed, num_draws, vae.latent_dim)
-    return np.array(vae.prior.from_noise(normal, uniform), np.float32)

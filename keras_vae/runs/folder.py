@@ -30,7 +30,7 @@ except ImportError:  # Windows: two trainings into one folder are not kept apart
 
 FACTS = ("name", "image_shape", "num_classes", "num_images", "class_names")
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
-    r"\.DS_Store|checkpoints|samples|export|\.export\.partial(/.*)?"
+    r"\.DS_Store|checkpoints|samples|export|\.export\.partial(-\w+)?(/.*)?"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
     r"|(\.tmp-)?model\.keras"
     r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"

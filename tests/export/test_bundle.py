@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export import benchmark, export_decoder, matrix
+from export import benchmark, export_decoder, matrix, runtimes
 from export.__main__ import main
 from export.bundle import sha256_of, training_facts
 from export.reader import serialized
@@ -22,7 +22,7 @@ from keras_vae.errors import ModelError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
-RUNNER = Path(__file__).parent.parent / "export" / "runtimes" / "python_onnxruntime.py"
+RUNNER = Path(runtimes.__file__).parent / "python_onnxruntime.py"
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,10 @@ from export import export_decoder
 from export.parity import Artifact, check_parity
 from export.runtimes.python_onnxruntime import load_decoder
 from export.to_web import find_runtime, importance, latent_range
+from keras_vae.distributions.latents import OneLevel
 from keras_vae.distributions.portable_noise import noise
+from keras_vae.distributions.posteriors import DiagonalGaussian
+from keras_vae.distributions.priors import StandardNormal
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
@@ -55,11 +58,12 @@ def test_standard_normal_latents_range_from_minus_4_to_4():
 
 
 def test_other_latents_range_over_four_standard_deviations():
-    class Shifted:
+    class Shifted(StandardNormal):
         def from_noise(self, normal, uniform):
             return 5 + 2 * normal
 
-    low, high = latent_range(SimpleNamespace(latent_dim=3, prior=Shifted())).T
+    latents = OneLevel(DiagonalGaussian(3), Shifted(3))
+    low, high = latent_range(SimpleNamespace(latent_dim=3, latents=latents)).T
     np.testing.assert_allclose(low, -3, atol=0.5)
     np.testing.assert_allclose(high, 13, atol=0.5)
 
