@@ -8,17 +8,33 @@ import importlib
 
 __version__ = "0.1.0"
 
-_MODULE_OF = {
-    "VAE": "model",
-    "build_vae": "runs.build",
-    "load_run": "runs.trained",
-    "Sampling": "distributions.sampling",
-    "TrainConfig": "config",
-    "load": "data.sources",
-    "ImageSource": "data.sources",
-    "Split": "data.splits",
-    "ArraySplit": "data.splits",
+_NAMES = {  # module -> its public names
+    "model": ["VAE"],
+    "config": ["TrainConfig"],
+    "data.sources": ["ImageSource", "load"],
+    "data.splits": ["ArraySplit", "Split"],
+    "distributions.divergences": ["closed_form_kl", "register_kl"],
+    "distributions.iaf": ["IAF"],
+    "distributions.latents": ["Inference", "Latents", "OneLevel"],
+    "distributions.likelihoods": [
+        "Bernoulli",
+        "ContinuousBernoulli",
+        "Gaussian",
+        "Likelihood",
+        "bits_per_dimension",
+    ],
+    "distributions.logistic_mixture": ["DiscretizedLogisticMixture"],
+    "distributions.posteriors": ["DiagonalGaussian", "FullGaussian", "Posterior"],
+    "distributions.priors": ["GaussianMixture", "Prior", "StandardNormal", "VampPrior"],
+    "distributions.sampling": ["Sampling"],
+    "objectives.aggregate": ["BetaTCVAE", "InfoVAE"],
+    "objectives.elbo": ["ELBO"],
+    "objectives.importance": ["DReG", "IWAE"],
+    "objectives.terms": ["Objective", "Terms"],
+    "runs.build": ["build_vae"],
+    "runs.trained": ["load_run"],
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [*_MODULE_OF]
 

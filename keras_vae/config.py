@@ -113,9 +113,8 @@ class RunOptions:
     Adam 1e-3, batch 128, 150 epochs.
     """
 
-    dataset: str = "auto"
-    """mnist, fashion_mnist, digits, tfds:NAME, an IDX folder, a .npz or .npy file; auto
-    is MNIST where it can be had, otherwise digits."""
+    dataset: Annotated[str, one_of("keras_vae.data.sources.SOURCES")] = "auto"
+    """Where the images come from; auto is MNIST where it can be had, else digits."""
     output: Path = Path("saved_models/vae")
     """The run folder to write."""
     overwrite: bool = False
@@ -182,8 +181,12 @@ class RunOptions:
         for name, flag in FLAGS.items():
             self._settle(name, flag)
         formats = choices("export.FORMATS")
+        if "none" in self.export and self.export != ("none",):
+            raise UsageError(
+                f"export must be none alone, or formats; got {self.export!r}."
+            )
         for name in self.export:
-            if name not in formats and self.export != ("none",):
+            if name not in (*formats, "none"):
                 raise unknown("export format", name, [*formats, "none"])
 
     def _settle(self, name, flag):

@@ -103,6 +103,9 @@ def _fit(vae, config, source, run, batch_size):
 
 def _report(vae, config, source, run, batch_size):
     """Writes the metrics of the test split."""
+    from keras_vae.distributions.likelihoods import bits_per_dimension
+    from keras_vae.metrics.log_likelihood import has_bits
+
     metrics = vae.evaluate(
         source.test,
         batch_size=batch_size,
@@ -119,6 +122,9 @@ def _report(vae, config, source, run, batch_size):
         "unit": "nats per image",
         **{name: metrics[name] for name in ("elbo", "log_likelihood", "kl_divergence")},
     }
+    if has_bits(vae):  # of the bound, as the estimator says
+        bits = bits_per_dimension(-report["elbo"], vae.image_shape)
+        report["bits_per_dimension"] = bits
     write_text(run.metrics, json.dumps(report, indent=2) + "\n")
     print(
         "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "

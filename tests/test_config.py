@@ -116,7 +116,7 @@ def test_hidden_widths_suit_the_network():
         ({"fused_steps": 0}, "fused_steps must be a whole number >= 1"),
         ({"precision": "float16"}, "Unknown precision 'float16'"),
         ({"prior": "standrad_normal"}, "Did you mean 'standard_normal'"),
-        ({"export": ("onnx", "none")}, "Unknown export format 'none'"),
+        ({"export": ("onnx", "none")}, "export must be none alone"),
         ({"epochs": 10**23}, "epochs must be a whole number <= 1000000"),
         ({"batch_size": 10**9}, "batch_size must be a whole number <= 1000000"),
         ({"latent_dim": 10**9}, "latent_dim must be a whole number <= 4096"),

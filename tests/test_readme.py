@@ -1,12 +1,18 @@
 """The README's code runs as printed."""
 
 import re
-from pathlib import Path
 
 import keras
 import numpy as np
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+from keras_vae.train import main as train
+from tests.readme_tables import README, updated
+
+README = README.read_text(encoding="utf-8")
+
+
+def test_tables_say_what_the_code_says():
+    assert updated(README) == README, "run python -m tests.readme_tables"
 
 
 def block(start):
@@ -25,8 +31,17 @@ def test_the_python_way_runs(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), scope)
     assert scope["images"].shape == (64, 28, 28, 1)
     assert (tmp_path / "decoder" / "decoder.onnx").is_file()
-    again = keras.saving.load_model(tmp_path / "vae.keras")
-    np.testing.assert_allclose(again.generate(64, seed=7), scope["images"], atol=1e-6)
+    options = "--dataset digits --epochs 1 --hidden 8 --export none"
+    assert train(options.split()) == 0
+    trained, again = scope["vae"], {}
+    code = block("from keras_vae import VAE, load_run\n")
+    first, last = code.split("vae, config")
+    exec(compile(first, "README.md", "exec"), again)
+    np.testing.assert_allclose(
+        again["vae"].generate(64, seed=7), trained.generate(64, seed=7), atol=1e-6
+    )
+    exec(compile("vae, config" + last, "README.md", "exec"), again)
+    assert again["config"].hidden == (8,)
 
 
 def test_the_onnx_way_runs(tmp_path, monkeypatch):

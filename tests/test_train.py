@@ -286,7 +286,19 @@ def test_steps_and_batches_beyond_an_epoch_are_an_epoch(data, tmp_path, capsys):
     [
         ({"latent_dim": 3}, "does not hold the weights that config.json describes"),
         ({"latent_dim": "3"}, "latent_dim must be a whole number"),
-        ({"num_flows": 3}, "describes no model"),
+        ({"num_flows": 3}, "diagonal_gaussian has no num_flows"),
+        (
+            {
+                "num_samples": 2,
+                "objective": "infovae",
+                "beta": None,
+                "warmup_cycles": None,
+                "free_bits": None,
+                "alpha": 2.0,
+                "lambda_": 1.0,
+            },
+            "describes no model",
+        ),
         ({"zeal": 11}, "it has the unknown option zeal"),
         ({"data": {}}, "does not say what its data's"),
         ({"data": {"name": "x"}}, "does not say what its data's class_names, image"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vae.errors import UsageError
 from keras_vae.exploring import paths
+from keras_vae.metrics.log_likelihood import active_units
 from keras_vae.pictures import charts
 from keras_vae.pictures.tables import Table
 from keras_vae.runs.folder import RunFolder
@@ -245,7 +246,12 @@ def charts_of(trained: TrainedRun) -> list[Callable]:
         "variance": "variance of the posterior mean",
     }[unit]
     drawn.append(
-        partial(charts.draw_relevance, values=values, mean=trained.mean, name=name)
+        partial(
+            charts.draw_relevance,
+            values=values,
+            active=active_units(trained.mean),
+            name=name,
+        )
     )
     history = RunFolder(trained.run).history
     if history.is_file():

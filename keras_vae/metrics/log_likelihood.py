@@ -147,7 +147,10 @@ def _rows(vae):
     """Rows of z to decode at once: as many as memory allows, at most 4096."""
     shapes = [vae.decoder.output_shape]
     for layer in vae.decoder.layers:
-        output = getattr(layer, "output", ())  # none in a subclassed decoder
+        try:
+            output = layer.output
+        except AttributeError:  # it has none in a subclassed decoder
+            continue
         outputs = output if isinstance(output, list | tuple) else [output]
         shapes += [output.shape for output in outputs]
     widest = max(math.prod(size or 1 for size in shape[1:]) for shape in shapes)
@@ -229,6 +232,29 @@ def _described(vae):
     return describe
 
 
+def has_bits(vae) -> bool:
+    """Whether images have probabilities, of which bits per dimension can be told.
+
+    That is where the likelihood gives one to every value that a pixel can have under
+    the model's binarization protocol: densities have none.
+    """
+    return pixel_levels(vae.binarization) <= (vae.likelihood.levels or 0)
+
+
+def active_units(mean: np.ndarray) -> np.ndarray:
+    """Which latents are in use: those whose posterior mean varies over the images.
+
+    Burda et al. (2015), section 5.2: by more than 0.01.
+
+    Args:
+        mean: float (N, D), the posterior mean of each image.
+
+    Returns:
+        bool (D,).
+    """
+    return mean.var(axis=0) > ACTIVE
+
+
 def summary(vae, estimates: Estimates) -> dict:
     """Means over the images, with standard errors, under the names of metrics.json.
 
@@ -246,7 +272,7 @@ def summary(vae, estimates: Estimates) -> dict:
         return {name: float(values.mean()), f"{name}_standard_error": float(error)}
 
     report = mean_and_error("nll", estimates.nll)
-    if pixel_levels(vae.binarization) <= (vae.likelihood.levels or 0):
+    if has_bits(vae):
         bits = bits_per_dimension(estimates.nll, vae.image_shape)
         report |= mean_and_error("bits_per_dimension", bits)
     variances = estimates.mean.var(axis=0)
@@ -257,7 +283,7 @@ def summary(vae, estimates: Estimates) -> dict:
         report |= mean_and_error("jensen_gap", -estimates.nll - estimates.elbo)
     report |= mean_and_error("reconstruction_error", estimates.squared_error)
     report |= {
-        "active_units": int((variances > ACTIVE).sum()),
+        "active_units": int(active_units(estimates.mean).sum()),
         "latent_variances": variances.tolist(),
     }
     if estimates.kl_per_dimension is not None:

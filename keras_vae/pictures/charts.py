@@ -12,8 +12,6 @@ import numpy as np
 
 from keras_vae.files import replaced
 
-ACTIVE = 0.01  # variance of the posterior mean from which on a latent is in use
-
 
 def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -> None:
     """Draws charts side by side.
@@ -92,20 +90,18 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def draw_relevance(axes, values, mean, name="KL divergence, nats per image"):
+def draw_relevance(axes, values, active, name="KL divergence, nats per image"):
     """Draws bars, the highest first, one for each latent.
 
-    Latents whose posterior mean has a variance of at most 0.01 are drawn grey: they are
-    not in use (Burda et al. 2015, section 5.2).
+    Latents that are not in use are drawn grey.
 
     Args:
         axes: matplotlib `Axes`.
         values: float (D,), what each latent dimension carries.
-        mean: float (N, D), the posterior mean of each image.
+        active: bool (D,), which latents are in use.
         name: What `values` are, with the unit.
     """
     order = np.argsort(-values, kind="stable")
-    active = mean.var(axis=0) > ACTIVE
     colors = ["tab:blue" if used else "silver" for used in active[order]]
     axes.bar(range(len(values)), values[order], color=colors)
     axes.set_title(f"Latents: {active.sum()} of {len(values)} active")

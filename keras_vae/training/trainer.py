@@ -265,14 +265,13 @@ class FusedModel(keras.Model):
         self.steps_per_execution = number
 
     def _is_fused(self, batches):
-        """Whether the steps run in slices; those of unknown number always do.
+        """Whether the steps run in slices, as they do but where one step was asked for.
 
-        The stock loop would begin one step too many, and draw noise for it, to find out
-        that the data have ended.
+        Those of unknown number always do: the stock loop would begin one step too many,
+        and draw noise for it, to find out that the data have ended.
         """
-        return not self.run_eagerly and (
-            self.steps_per_execution > 1 or batches.steps is None
-        )
+        stock = self._steps_per_execution == 1 and batches.steps is not None
+        return not self.run_eagerly and not stock
 
     def make_train_function(self, force=False):
         if not self._fused:

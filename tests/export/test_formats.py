@@ -11,7 +11,6 @@ import pytest
 
 import export
 from export import FORMATS, export_decoder
-from export.formats import table
 from export.parity import ROUNDED
 from export.reader import serialized
 from export.runtimes import RUNTIMES
@@ -22,10 +21,6 @@ from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
 ROOT = Path(export.__file__).parent.parent
-
-
-def test_readme_holds_the_table():
-    assert table(FORMATS) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_module_of_a_runtime_is_in_one_row():
