@@ -8,6 +8,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
+from typing import Any
 
 
 class KerasVAEError(ValueError):
@@ -71,7 +72,7 @@ Did you mean 'standard_normal'?"
 
 
 def whole_number(
-    name: str, value: object, minimum: int = 1, maximum: int | None = None
+    name: str, value: Any, minimum: int = 1, maximum: int | None = None
 ) -> int:
     """Checks an argument that must be a whole number.
 
@@ -96,7 +97,7 @@ def whole_number(
         raise UsageError(
             f"{name} must be a whole number >= {minimum}. Got {value!r} instead."
         )
-    if maximum is not None and value > maximum:
+    if maximum is not None and int(value) > maximum:
         raise UsageError(
             f"{name} must be a whole number <= {maximum}. Got {value!r} instead."
         )
@@ -104,7 +105,7 @@ def whole_number(
 
 
 def number(
-    name: str, value: object, minimum: float = 0.0, maximum: float = math.inf
+    name: str, value: Any, minimum: float = 0.0, maximum: float = math.inf
 ) -> float:
     """Checks an argument that must be a finite number.
 
@@ -127,6 +128,6 @@ def number(
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or value < minimum:
         raise UsageError(f"{name} must be a number >= {minimum:g}. Got {value!r}.")
-    if value > maximum:
+    if float(value) > maximum:
         raise UsageError(f"{name} must be a number <= {maximum:g}. Got {value!r}.")
     return float(value)

@@ -25,7 +25,7 @@ from keras_vae.objectives.terms import Objective, Terms
 
 SAMPLES, IMAGES, DRAWS = 3, 4, 20_000
 SIGMAS = 6  # standard errors within which an estimate must lie
-CLOSE = {"rtol": 1e-4, "atol": 1e-4}  # float32 sums taken in two orders
+CLOSE = 1e-4  # float32 sums taken in two orders
 
 
 def check_posterior(posterior: Posterior) -> None:
@@ -275,7 +275,7 @@ def _check_shape(name, array, shape):
 def _check_close(name, actual, expected):
     actual, expected = np.asarray(actual), np.asarray(expected)
     _require(
-        np.allclose(actual, expected, **CLOSE),
+        np.allclose(actual, expected, rtol=CLOSE, atol=CLOSE),
         f"{name} must be {expected}; it is {actual}.",
     )
 

@@ -6,6 +6,7 @@ data stay inside a budget, before any array is allocated; pickles are never load
 
 import contextlib
 import gzip
+import io
 import math
 import os
 import re
@@ -14,7 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 import numpy as np
 
@@ -195,7 +196,9 @@ def read_npz(path: Path) -> dict[str, RawSplit]:
                 )
             with archive.open(member) as stream:
                 where = f"{path}[{key}]"
-                arrays[key] = _read_npy_stream(stream, member.file_size, where)
+                arrays[key] = _read_npy_stream(
+                    cast(io.BufferedIOBase, stream), member.file_size, where
+                )
     return {
         split: RawSplit(arrays[images], arrays.get(labels), f"{path}[{images}]")
         for split, (images, labels) in layout.items()
@@ -222,7 +225,7 @@ def _npz_layout(names: list[str], path: Path) -> dict[str, tuple[str, str]]:
     )
 
 
-def _read_npy_stream(stream: BinaryIO, size: int, where: str) -> np.ndarray:
+def _read_npy_stream(stream: io.BufferedIOBase, size: int, where: str) -> np.ndarray:
     """Reads an array in the npy format that takes exactly `size` bytes."""
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):  # 2.0 and 3.0 are for structured dtypes: headers up to 4 GiB
@@ -267,10 +270,10 @@ def _check_budget(num_bytes: int, on_disk: int, where: object) -> None:
         )
 
 
-def _read_bytes(stream: BinaryIO, num_bytes: int, where: object) -> np.ndarray:
+def _read_bytes(stream: io.BufferedIOBase, num_bytes: int, where: object) -> np.ndarray:
     """Reads to the end of a stream that must hold `num_bytes` more, as uint8."""
     data = np.empty(num_bytes, np.uint8)
-    view, done = memoryview(data), 0
+    view, done = data.data, 0
     while done < num_bytes:
         count = stream.readinto(view[done : done + 2**24])
         if not count:
@@ -287,7 +290,7 @@ def _read_bytes(stream: BinaryIO, num_bytes: int, where: object) -> np.ndarray:
     return data
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedIOBase:
     if not path.is_file():  # a named pipe would wait for a writer that may never come
         raise DataError(f"{path}: not a regular file.")
     return path.open("rb")

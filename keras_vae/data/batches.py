@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ class Batches:
         divisible: Whether K must divide `steps`, for slices know no epochs.
     """
 
-    spec: tuple[tf.TensorSpec, ...]
+    spec: Any
     steps: int | None
     dataset: Callable[[int | None], tf.data.Dataset]
     divisible: bool = False
@@ -226,7 +226,7 @@ def _of_dict(x):
 
 
 def _of_split(split, batch_size, seed, first_epoch):
-    dtype = split.images.dtype if isinstance(split, ArraySplit) else np.uint8
+    dtype = split.images.dtype if isinstance(split, ArraySplit) else "uint8"
     spec = (
         tf.TensorSpec((batch_size, *split.image_shape), dtype),
         tf.TensorSpec((batch_size,), "int64"),

@@ -12,9 +12,12 @@ count.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+index_shuffle = tf.random.experimental.index_shuffle  # pyright: ignore
 
 
 def training_batches(
@@ -52,7 +55,7 @@ def training_batches(
 
     def epoch_rows(epoch):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.index_shuffle(
+        order = index_shuffle(
             tf.range(number, dtype=tf.int64), tf.cast(key, tf.int32), number - 1
         )
         rows = tf.data.Dataset.from_tensor_slices(_padded_rows(order, batch_size))
@@ -140,7 +143,7 @@ def _gathered(rows, images, labels, image_weight):
             weight = weight * tf.gather(image_weight, indices)
         return tf.gather(images, indices), tf.gather(labels, indices), weight
 
-    if len(rows.element_spec) == 2 and isinstance(rows.element_spec[1], tuple):
+    if len(spec := _spec(rows)) == 2 and isinstance(spec[1], tuple):
         dataset = rows.map(lambda number, slices: (number, gather(*slices)))
     else:
         dataset = rows.map(gather)
@@ -168,15 +171,14 @@ def of_one_shape(
     Returns:
         `tf.data.Dataset` of images (B, ...), labels int64 (B,), weight float32 (B,).
     """
-    spec = dataset.element_spec
+    spec = _spec(dataset)
     if isinstance(spec, tuple) and len(spec) == 3:
         if all(part is not None and part.shape.is_fully_defined() for part in spec):
             return dataset
 
-    def standard(*parts):
-        if isinstance(parts[0], dict):  # as tensorflow-datasets gives them
-            parts = (parts[0]["image"], parts[0].get("label"))
-        images, labels, weight = (*parts, None, None)[:3]
+    def standard(images: Any, labels: Any = None, weight: Any = None):
+        if isinstance(images, dict):  # as tensorflow-datasets gives them
+            images, labels = images["image"], images.get("label")
         length = tf.shape(images)[0]
         if labels is None or labels.shape.rank != 1:  # an autoencoder's (x, x)
             labels = tf.zeros([length], tf.int64)
@@ -188,7 +190,7 @@ def of_one_shape(
     if batch_size is None:
         shapes = [part.shape for part in next(iter(dataset.take(1)))]
     else:
-        shapes = [(batch_size, *spec.shape[1:]) for spec in dataset.element_spec]
+        shapes = [(batch_size, *spec.shape[1:]) for spec in _spec(dataset)]
 
     def padded(*parts):
         missing = shapes[0][0] - tf.shape(parts[0])[0]
@@ -200,3 +202,8 @@ def of_one_shape(
         )
 
     return dataset.map(padded).prefetch(tf.data.AUTOTUNE)
+
+
+def _spec(dataset) -> Any:
+    """What the elements are; TensorFlow's types leave it open."""
+    return dataset.element_spec

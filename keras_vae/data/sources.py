@@ -49,7 +49,8 @@ class ImageSource:
         if self.class_names is not None:
             return len(self.class_names)
         splits = (self.train, self.validation, self.test)
-        return 1 + max(int(split.labels.max()) for split in splits if split)
+        labels = [split.labels for split in splits if split]
+        return 1 + max(int(part.max()) for part in labels if part is not None)
 
 
 def load(
@@ -182,7 +183,7 @@ def digits(name: str) -> RawSource:
 
 def files(name: str) -> RawSource:
     """A folder with IDX files, a `.npz` file or a `.npy` file."""
-    path = location(name)
+    path = location(name) or Path(name)
     splits = array_files.read_path(path)
     return RawSource(path.resolve().stem, f"Images from {path}", splits)
 

@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Split(Protocol):
-    """Images of one split, with their labels where there are any.
+    """Images of one split, with their labels where there are any."""
 
-    Attributes:
-        labels: int64 (N,), class numbers from 0, or `None`.
-    """
-
-    labels: np.ndarray | None
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 (N,), class numbers from 0, or `None`."""
+        ...
 
     def __len__(self) -> int:
         """The number of images N."""
+        ...
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels, (H, W, C)."""
+        ...
 
     def batches(
         self,
@@ -48,12 +49,15 @@ class Split(Protocol):
             first_epoch: int >= 0, the epoch to begin with.
             slice_steps: int K or None; with an int, slices of K batches.
         """
+        ...
 
     def mean_image(self) -> np.ndarray:
         """The mean over all images, float (H, W, C) in [0, 1]."""
+        ...
 
-    def take(self, rows: Sequence[int]) -> "ArraySplit":
+    def take(self, rows: Sequence[int] | np.ndarray) -> "ArraySplit":
         """Some of the images, in memory."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,5 +112,8 @@ class ArraySplit:
 
     def take(self, rows) -> "ArraySplit":
         """Some of the images."""
-        parts = (self.images, self.labels, self.weight)
-        return ArraySplit(*(None if part is None else part[rows] for part in parts))
+        return ArraySplit(
+            self.images[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.weight is None else self.weight[rows],
+        )

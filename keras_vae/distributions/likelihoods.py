@@ -7,7 +7,7 @@ that one batch serves S samples.
 
 import abc
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ class Likelihood(keras.layers.Layer, abc.ABC):
         return self.mean(params)
 
     @abc.abstractmethod
-    def log_prob(self, params, x):
+    def log_prob(self, params, x) -> Any:
         """The log-likelihood of x.
 
         Args:
@@ -73,15 +73,15 @@ class Likelihood(keras.layers.Layer, abc.ABC):
         """
 
     @abc.abstractmethod
-    def mean(self, params):
+    def mean(self, params) -> Any:
         """The mean image, float (..., H, W, C) in [0, 1]."""
 
     @abc.abstractmethod
-    def sample(self, params, seed=None):
+    def sample(self, params, seed=None) -> Any:
         """Draws an image, float (..., H, W, C) in [0, 1]."""
 
     @abc.abstractmethod
-    def output_bias(self, data_mean):
+    def output_bias(self, data_mean) -> np.ndarray:
         """The decoder's output bias that gives the mean image of the training data.
 
         Args:

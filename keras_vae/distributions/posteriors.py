@@ -5,6 +5,7 @@ image, summed over the latent dimensions. Draws are differentiable in `params`.
 """
 
 import abc
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,11 +61,11 @@ class Posterior(keras.layers.Layer, abc.ABC):
         self.sampling = Sampling(seed)
 
     @abc.abstractmethod
-    def split(self, params):
+    def split(self, params) -> tuple:
         """Splits the encoder's output (..., P) into the distribution's parameters."""
 
     @abc.abstractmethod
-    def sample_and_log_prob(self, params, num_samples: int = 1):
+    def sample_and_log_prob(self, params, num_samples: int = 1) -> tuple[Any, Any]:
         """Draws z and gives its log density.
 
         Args:
@@ -80,11 +81,11 @@ class Posterior(keras.layers.Layer, abc.ABC):
         """Where an image is encoded, float (..., latent_dim): the posterior's mean."""
         return params[..., : self.latent_dim]
 
-    def log_prob(self, params, z):
+    def log_prob(self, params, z) -> Any:
         """The log density of z (S, B, D) under params (B, P), float (S, B), in nats."""
         raise NotImplementedError(f"{type(self).__name__} declares no log_prob.")
 
-    def log_prob_per_dimension(self, params, z):
+    def log_prob_per_dimension(self, params, z) -> Any:
         """The log density of each latent, float (..., latent_dim), in nats."""
         raise NotImplementedError(f"{type(self).__name__} does not factorize.")
 

@@ -6,6 +6,7 @@ exported, feeds it with its own noise. D is `latent_dim`, N the number of draws.
 
 import abc
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,7 +54,7 @@ class Prior(keras.layers.Layer, abc.ABC):
         self.latent_dim = whole_number("latent_dim", latent_dim)
 
     @abc.abstractmethod
-    def log_prob(self, z, encode=None):
+    def log_prob(self, z, encode=None) -> Any:
         """The log density of z.
 
         Args:
@@ -67,7 +68,7 @@ class Prior(keras.layers.Layer, abc.ABC):
         """
 
     @abc.abstractmethod
-    def from_noise(self, normal, uniform):
+    def from_noise(self, normal, uniform) -> Any:
         """Turns noise into draws, without a random operation.
 
         Args:

@@ -110,7 +110,7 @@ def interpolate(
         z = np.concatenate([trained.prior_draws(seed) for seed in seeds])
     label = trained.check_label(label, image)
     return Table(
-        trained.decode(paths.PATHS[path](*z, steps), label)[None],
+        trained.decode(paths.PATHS[path](z[0], z[1], steps), label)[None],
         [""],
         [f"{t:.2g}" for t in np.linspace(0, 1, steps)],
         f"From {names[0]} to {names[1]}, {path} path{_as_class(trained, label)}",

@@ -90,7 +90,7 @@ class Objective(keras.layers.Layer, abc.ABC):
     doubly_reparameterized = False
 
     @abc.abstractmethod
-    def loss(self, terms: Terms):
+    def loss(self, terms: Terms) -> Any:
         """The loss of each image, float (B,), in nats; its weighted mean is minimized.
 
         Args:

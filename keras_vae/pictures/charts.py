@@ -68,7 +68,7 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
         return
     classes = np.unique(labels)
     if len(classes) <= 10:
-        colors = colormaps["tab10"].colors
+        colors = colormaps["tab10"](range(10))
     else:
         colors = colormaps["turbo"](np.linspace(0, 1, len(classes)))
     rank = np.searchsorted(classes, labels)
@@ -117,7 +117,7 @@ def draw_relevance(axes, values, active, name="KL divergence, nats per image"):
 def read_history(path: Path | str) -> dict[str, np.ndarray]:
     """The columns of a history.csv, float (epochs,) each."""
     table = np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True))
-    return {name: table[name] for name in table.dtype.names}
+    return {name: table[name] for name in table.dtype.names or ()}
 
 
 def draw_history(axes, history: dict[str, np.ndarray]):

@@ -318,7 +318,7 @@ class RunFolder:
         try:
             if create:
                 self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDONLY) if fcntl else None
+            handle = os.open(self.path, os.O_RDONLY) if fcntl else -1
         except OSError as error:
             raise self._unwritable(error) from error
         try:

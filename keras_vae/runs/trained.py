@@ -108,7 +108,8 @@ class TrainedRun:
     @cached_property
     def images(self) -> np.ndarray:
         """The test images as the model sees them, uint8 (N, H, W, C)."""
-        return self.vae.evaluation_images(self.source.test.images)
+        test = self.source.test
+        return self.vae.evaluation_images(test.take(np.arange(len(test))).images)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -165,8 +166,9 @@ class TrainedRun:
             if label is not None:
                 raise UsageError("This model takes no label; leave --label out.")
             return None
-        if label is None and image is not None:
-            label = int(self.source.test.labels[image])
+        labels = self.source.test.labels
+        if label is None and image is not None and labels is not None:
+            label = int(labels[image])
         if label is None or not 0 <= label < number:
             raise UsageError(
                 f"This model is conditional: choose a class from 0 to {number - 1} "

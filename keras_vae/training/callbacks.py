@@ -3,6 +3,7 @@
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ class ImageGrids(keras.callbacks.Callback):
         self.num_generated = num_generated
         self.seed = seed
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         stem = f"epoch-{epoch + 1:04d}"
         generated = self.model.generate(self.num_generated, seed=self.seed)
         save_png(image_grid(generated), self.folder / f"{stem}-generated.png")
@@ -60,7 +61,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         DivergedError: If the epoch's loss is NaN or infinite.
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         if not np.isfinite(logs["loss"]):
             kept = (
                 "the weights of the epoch before are kept" if epoch else "none is kept"
@@ -98,7 +99,7 @@ class History(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._seconds += time.perf_counter() - self._start
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         compiling = self.model.compile_seconds - self._compiled
         self._compiled += compiling
         seconds = self._seconds - compiling
@@ -126,7 +127,7 @@ class Weights(keras.callbacks.Callback):
         self.monitor = monitor
         self.best = -np.inf
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         self._save("last")
         if logs[self.monitor] > self.best:
             self.best = logs[self.monitor]

@@ -14,6 +14,7 @@ full and partial slices, and running zero steps compiles without training.
 import math
 import time
 import warnings
+from collections.abc import Callable
 
 import tensorflow as tf
 from keras import tree
@@ -39,7 +40,7 @@ class FusedFunction:
         self.model = model
         self.step = step
         self.compile_seconds = 0.0
-        self._run = None
+        self._run: Callable | None = None
         self._spec = None
 
     def __call__(self, iterator):
@@ -49,16 +50,17 @@ class FusedFunction:
             StopIteration: if the iterator has no slice left.
         """
         number, batches = next(iterator)
-        if self._spec != iterator.element_spec:
-            self._build(batches)
+        if self._run is None or self._spec != iterator.element_spec:
+            self._run = self._built(batches)
             self._spec = iterator.element_spec
         return self._run(number, batches)
 
-    def _build(self, batches):
+    def _built(self, batches) -> Callable:
+        """The program for batches of this shape, compiled."""
         start = time.perf_counter()
-        self._run = self._program(self.model.jit_compile)
+        run = self._program(self.model.jit_compile)
         try:
-            self._run(tf.constant(0), batches)
+            run(tf.constant(0), batches)
         except (
             tf.errors.InvalidArgumentError,
             tf.errors.UnimplementedError,
@@ -73,9 +75,10 @@ class FusedFunction:
                 stacklevel=2,
             )
             self.model.jit_compile = False
-            self._run = self._program(False)
-            self._run(tf.constant(0), batches)
+            run = self._program(False)
+            run(tf.constant(0), batches)
         self.compile_seconds += time.perf_counter() - start
+        return run
 
     def _program(self, jit_compile):
         def run(number, batches):

@@ -98,10 +98,10 @@ class FusedModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     @property
-    def _stock_steps(self):
+    def _stock_steps(self) -> int:
         """What the attribute of Keras is where nothing has been chosen yet."""
         number = self._steps_per_execution
-        return 1 if number == "auto" else number
+        return 1 if isinstance(number, str) else number
 
     def get_compile_config(self):
         return {
@@ -255,12 +255,12 @@ class FusedModel(keras.Model):
 
     def _choose_steps(self, batches: Batches):
         """Decides how many steps go into a call."""
-        number = self._steps_per_execution
+        number = self._stock_steps
         if self.run_eagerly:
             number = 1
-        elif number == "auto":
+        elif self._steps_per_execution == "auto":
             number = automatic_steps(self, batches.spec, batches.steps)
-        while batches.divisible and batches.steps % number:
+        while batches.divisible and batches.steps and batches.steps % number:
             number -= 1
         self.steps_per_execution = number
 
