@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in COMMANDS:
         prog = f"python -m export {argv[0]}"
-        return command(*COMMANDS[argv[0]], argv[1:], prog=prog)
+        return command(*COMMANDS[argv[0]], argv[1:], prog=prog)  # pyright: ignore
     return command(run_export, ExportConfig, argv, prog="python -m export")
 
 

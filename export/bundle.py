@@ -163,7 +163,7 @@ def write_manifest(
         kept = earlier.manifest["artifacts"].items()
         kept = {name: entry for name, entry in kept if (earlier.path / name).exists()}
         entries = kept | entries
-    np.savez(staging / "golden.npz", **golden_vectors(vae))
+    np.savez(staging / "golden.npz", **golden_vectors(vae))  # pyright: ignore
     parity = {name: entry["max_error"] for name, entry in entries.items()}
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
     (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")

@@ -103,7 +103,7 @@ def decode_function(model, batch: int | None = None):
 
     if len(model.inputs) == 1:
 
-        def decode(z):
+        def decode(z):  # pyright: ignore
             return {"images": model(z, training=False)}
 
     else:

@@ -24,7 +24,7 @@ def generate_function(vae, model):
     if len(model.inputs) == 1:
         names = ("seed", "num_images")
 
-        def generate(seed, num_images):
+        def generate(seed, num_images):  # pyright: ignore
             z = vae.latents.draw(seed, num_images, xp=tf)  # (N, D)
             return {"images": model(z, training=False), "z": z}
 

@@ -89,7 +89,13 @@ def round_weights(graph, weights: str) -> None:
         graph.initializer.remove(tensor)
         for part, part_name in zip(parts, names, strict=True):
             graph.initializer.append(numpy_helper.from_array(part, part_name))
-        node = helper.make_node(operator, names, [name], f"{name}_wide", **attributes)
+        node = helper.make_node(
+            operator,
+            names,
+            [name],
+            f"{name}_wide",
+            **attributes,  # pyright: ignore
+        )
         graph.node.insert(0, node)
 
 
@@ -213,7 +219,7 @@ def _shapes(model, batch):
     for value in [*graph.input]:
         dims = value.type.tensor_type.shape.dim
         if value.name == "num_images":  # the generator's batch size is a number
-            number = onnx.numpy_helper.from_array(np.int64(batch), value.name)
+            number = onnx.numpy_helper.from_array(np.array(batch, np.int64), value.name)
             graph.initializer.append(number)
             graph.input.remove(value)
         elif dims and not dims[0].HasField("dim_value"):
