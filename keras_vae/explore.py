@@ -132,7 +132,12 @@ def explore(config: ExploreConfig) -> None:
         title += trained.source.name
         charts.save_charts(views.charts_of(trained), options.output, title)
     else:
-        view = getattr(views, type(options).__name__.lower())
+        view = {
+            Traverse: views.traverse,
+            Interpolate: views.interpolate,
+            Attribute: views.attribute,
+            Manifold: views.manifold,
+        }[type(options)]
         fields = {field.name for field in dataclasses.fields(options)} - {"output"}
         table = view(trained, **{name: getattr(options, name) for name in fields})
         title = table.title
