@@ -1,5 +1,7 @@
+import json
 import os
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -13,3 +15,84 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Makes random images, uint8 (N, H, W, C)."""
+
+    def images(number, shape=(6, 5, 1), seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (number, *shape), np.uint8)
+
+    return images
+
+
+@pytest.fixture(scope="session")
+def small_vae():
+    """Makes a compiled VAE of small networks, three steps a call, without XLA."""
+    import keras
+
+    from keras_vae.model import VAE
+    from keras_vae.networks import mlp
+
+    def small_vae(shape=(6, 5, 1), latent_dim=3, seed=1, num_classes=None, **kwargs):
+        encoder, decoder = mlp(
+            shape,
+            latent_dim,
+            posterior_params=2 * latent_dim,
+            likelihood_params=1,
+            hidden=(8,),
+            num_classes=num_classes,
+            seed=seed,
+        )
+        vae = VAE(encoder, decoder, seed=seed, num_classes=num_classes, **kwargs)
+        adam = keras.optimizers.Adam(1e-2)
+        vae.compile(adam, steps_per_execution=3, jit_compile=False)
+        return vae
+
+    return small_vae
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory):
+    """Images of three classes: a bright row at the top, the middle, the bottom."""
+    path = tmp_path_factory.mktemp("data") / "rows.npz"
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 80)
+    images = rng.integers(0, 60, (80, 6, 5), np.uint8)
+    images[np.arange(80), 2 * labels] = 250
+    np.savez(
+        path,
+        x_train=images[:60],
+        y_train=labels[:60],
+        x_test=images[60:],
+        y_test=labels[60:],
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def untrained(rows):
+    """Makes a run of `rows` that was never trained: other models, at once."""
+    from keras_vae.config import TrainConfig
+    from keras_vae.runs.build import build_vae
+
+    def untrained(folder, **options):
+        config = TrainConfig(
+            **{"dataset": str(rows), "hidden": (8,), "latent_dim": 4, **options}
+        )
+        vae = build_vae(config, (6, 5, 1), 3, num_images=54)
+        vae.compile()
+        vae.save(folder / "model.keras")
+        facts = {
+            "name": "rows",
+            "image_shape": (6, 5, 1),
+            "num_classes": 3,
+            "num_images": 54,
+            "class_names": ["top", "middle", "bottom"],
+        }
+        config = json.loads(config.to_json()) | {"data": facts}
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return untrained

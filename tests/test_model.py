@@ -12,29 +12,10 @@ from keras_vae.config import TrainConfig
 from keras_vae.data.binarization import binarize
 from keras_vae.distributions.posteriors import DiagonalGaussian
 from keras_vae.distributions.sampling import Sampling
-from keras_vae.errors import DataError, UsageError
+from keras_vae.errors import UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 from keras_vae.runs.build import build_vae
-
-
-def images(number, shape=(6, 5, 1), seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (number, *shape), np.uint8)
-
-
-def small_vae(shape=(6, 5, 1), latent_dim=3, seed=1, num_classes=None, **kwargs):
-    encoder, decoder = mlp(
-        shape,
-        latent_dim,
-        posterior_params=2 * latent_dim,
-        likelihood_params=1,
-        hidden=(8,),
-        num_classes=num_classes,
-        seed=seed,
-    )
-    vae = VAE(encoder, decoder, seed=seed, num_classes=num_classes, **kwargs)
-    vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=3, jit_compile=False)
-    return vae
 
 
 def test_train_step_is_the_step_computed_by_hand():
@@ -73,7 +54,7 @@ def test_train_step_is_the_step_computed_by_hand():
     np.testing.assert_allclose(float(logs["kl_divergence"]), kl.mean(), rtol=1e-5)
 
 
-def test_metrics_add_up_and_are_exact_with_a_short_last_batch():
+def test_metrics_add_up_and_are_exact_with_a_short_last_batch(small_vae, images):
     vae = small_vae()
     output = vae.encoder.layers[-1]
     kernel, bias = output.get_weights()
@@ -101,7 +82,7 @@ def test_metrics_add_up_and_are_exact_with_a_short_last_batch():
     np.testing.assert_allclose(metrics["loss"], -metrics["elbo"], rtol=1e-6)
 
 
-def test_evaluate_repeats_itself_and_leaves_the_training_noise_alone():
+def test_evaluate_repeats_itself_and_leaves_the_training_noise_alone(small_vae, images):
     x = images(20)
     quiet, evaluated = small_vae(), small_vae()
     quiet.fit(x, batch_size=8, epochs=2, verbose=0)
@@ -113,7 +94,7 @@ def test_evaluate_repeats_itself_and_leaves_the_training_noise_alone():
         np.testing.assert_array_equal(a, b)
 
 
-def test_same_seed_trains_to_the_same_weights():
+def test_same_seed_trains_to_the_same_weights(small_vae, images):
     runs = []
     for _ in range(2):
         keras.utils.clear_session()
@@ -124,74 +105,7 @@ def test_same_seed_trains_to_the_same_weights():
         np.testing.assert_array_equal(a, b)
 
 
-def test_uint8_and_float_images_train_alike():
-    x = images(16)
-    a, b = small_vae(), small_vae()
-    a.fit(x, batch_size=8, verbose=0)
-    b.fit((x / np.float32(255)), batch_size=8, verbose=0)
-    for left, right in zip(a.get_weights(), b.get_weights(), strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-6)
-
-
-@pytest.mark.parametrize("form", ["images", "pairs", "autoencoder", "dict"])
-def test_fit_takes_the_forms_that_keras_takes(form):
-    x, y = images(11), np.arange(11) % 2
-    element = {
-        "images": x,
-        "pairs": (x, y),
-        "autoencoder": (x, x),
-        "dict": {"image": x, "label": y},
-    }[form]
-    vae = small_vae()
-    history = vae.fit(
-        tf.data.Dataset.from_tensor_slices(element).batch(4),
-        epochs=2,
-        validation_data=x,
-        verbose=0,
-    )
-    assert np.isfinite(history.history["loss"]).all()
-    assert vae.optimizer.iterations.numpy() == 6
-    assert set(history.history) == {
-        prefix + name
-        for name in ("loss", "elbo", "log_likelihood", "kl_divergence")
-        for prefix in ("", "val_")
-    }
-
-
-def test_images_without_a_channel_axis_and_a_validation_split():
-    x = images(20, (6, 5))
-    history = small_vae().fit(x, validation_split=0.25, batch_size=5, verbose=0)
-    assert "val_elbo" in history.history
-
-
-def test_a_generator_trains_through_the_stock_loop():
-    def batches():
-        while True:
-            yield (images(4),)
-
-    vae = small_vae()
-    vae.fit(batches(), steps_per_epoch=3, epochs=2, verbose=0)
-    assert vae.optimizer.iterations.numpy() == 6
-
-
-def test_own_networks_with_two_heads():
-    inputs = keras.Input((28, 28, 1))
-    hidden = layers.Dense(16, "relu")(layers.Flatten()(inputs))
-    encoder = keras.Model(inputs, [layers.Dense(2)(hidden), layers.Dense(2)(hidden)])
-    decoder = keras.Sequential(
-        [keras.Input((2,)), layers.Dense(784), layers.Reshape((28, 28, 1))]
-    )
-    vae = VAE(encoder, decoder)
-    vae.compile("adam")
-    vae.fit(images(12, (28, 28, 1)), batch_size=4, verbose=0)
-    assert vae.generate(5, seed=1).shape == (5, 28, 28, 1)
-    mean, _ = encoder(images(3, (28, 28, 1)) / np.float32(255))
-    np.testing.assert_allclose(
-        vae.encode(images(3, (28, 28, 1))), mean, rtol=1e-5, atol=1e-6
-    )
-
-
-def test_predict_and_reconstruct_give_the_mean_image():
+def test_predict_and_reconstruct_give_the_mean_image(small_vae, images):
     vae, x = small_vae(), images(9)
     predicted = vae.predict(x, verbose=0)
     np.testing.assert_allclose(predicted, vae.reconstruct(x), atol=1e-6)
@@ -199,14 +113,14 @@ def test_predict_and_reconstruct_give_the_mean_image():
     assert 0 <= predicted.min() and predicted.max() <= 1
 
 
-def test_generate_is_stable_under_the_number_of_images():
+def test_generate_is_stable_under_the_number_of_images(small_vae):
     vae = small_vae()
     many = vae.generate(1500, seed=5)
     np.testing.assert_allclose(vae.generate(3, seed=5), many[:3], atol=1e-6)
     assert np.abs(vae.generate(3, seed=6) - many[:3]).max() > 1e-4
 
 
-def test_conditional_model_uses_its_labels():
+def test_conditional_model_uses_its_labels(small_vae, images):
     x, y = images(12), np.arange(12) % 3
     vae = small_vae(num_classes=3, num_samples=2)
     vae.fit(x, y, batch_size=4, verbose=0)
@@ -215,7 +129,7 @@ def test_conditional_model_uses_its_labels():
     assert vae.reconstruct(x, y).shape == x.shape
 
 
-def test_saved_model_comes_back_with_every_argument(tmp_path):
+def test_saved_model_comes_back_with_every_argument(small_vae, images, tmp_path):
     vae = small_vae(
         num_samples=4,
         num_classes=3,
@@ -243,7 +157,7 @@ def test_saved_model_comes_back_with_every_argument(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_no_gradient_is_lost_on_the_way_through_the_sampling():
+def test_no_gradient_is_lost_on_the_way_through_the_sampling(small_vae, images):
     vae = small_vae()
     x = tf.constant(images(4) / 255.0, tf.float32)
     with tf.GradientTape() as tape:
@@ -252,43 +166,7 @@ def test_no_gradient_is_lost_on_the_way_through_the_sampling():
         assert np.abs(gradient).max() > 0
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (np.zeros((0, 6, 5, 1), np.uint8), r"N >= 1; got \(0, 6, 5, 1\)"),
-        (np.zeros((3, 7, 5, 1), np.uint8), r"got \(3, 7, 5, 1\)"),
-        (np.full((3, 6, 5, 1), 200.0), "got values from 200.0 to 200.0"),
-        (np.full((3, 6, 5, 1), -0.1), r"pixels in \[0, 1\]"),
-        (np.full((3, 6, 5, 1), np.nan), "got values from nan to nan"),
-        (np.full((3, 6, 5, 1), 256), r"pixels in \[0, 255\]"),
-    ],
-)
-def test_fit_rejects_images_that_are_none(x, message):
-    with pytest.raises(DataError, match=message):
-        small_vae().fit(x, verbose=0)
-
-
-def test_parts_that_do_not_fit_are_named():
-    encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
-    _, other = mlp((6, 5, 1), 4, posterior_params=8, likelihood_params=1)
-    with pytest.raises(UsageError, match="encoder must give 8 numbers.*it gives 6"):
-        VAE(encoder, other)
-    flat = keras.Sequential([keras.Input((3,)), layers.Dense(30)])
-    with pytest.raises(UsageError, match=r"End it with keras.layers.Reshape\(\(6, 5"):
-        VAE(encoder, flat)
-    with pytest.raises(UsageError, match="must be built"):
-        VAE(keras.Sequential([layers.Dense(2)]), decoder)
-    with pytest.raises(UsageError, match="Did you mean 'bernoulli'"):
-        VAE(encoder, decoder, likelihood="bernouli")
-    with pytest.raises(UsageError, match="needs a label"):
-        small_vae(num_classes=3).terms(tf.zeros((2, 6, 5, 1)))
-    with pytest.raises(UsageError, match=r"z must be \(N, 3\)"):
-        small_vae().decode(np.zeros((2, 4)))
-    with pytest.raises(UsageError, match="seed must be a whole number"):
-        small_vae().generate(2, seed=2**24)
-
-
-def test_bfloat16_trains_float32_weights_to_about_the_same_elbo():
+def test_bfloat16_trains_float32_weights_to_about_the_same_elbo(images):
     x = images(64)
     elbos = []
     for precision in ("float32", "bfloat16"):
@@ -305,7 +183,9 @@ def test_bfloat16_trains_float32_weights_to_about_the_same_elbo():
     assert elbos[1] == pytest.approx(elbos[0], rel=0.01)
 
 
-def test_dynamic_binarization_draws_anew_and_evaluates_the_same_images():
+def test_dynamic_binarization_draws_anew_and_evaluates_the_same_images(
+    small_vae, images
+):
     x = images(40)
     vae = small_vae(binarization="dynamic")
     first, second = vae._observed(x), vae._observed(x)
@@ -320,31 +200,7 @@ def test_dynamic_binarization_draws_anew_and_evaluates_the_same_images():
     )
 
 
-def test_binarize_is_a_pure_function_of_its_seed():
-    x = images(50)
-    np.testing.assert_array_equal(binarize(x), binarize(x))
-    np.testing.assert_array_equal(binarize(binarize(x)), binarize(x))
-    np.testing.assert_array_equal(binarize(x[:7]), binarize(x)[:7])
-    assert (binarize(x, seed=1) != binarize(x, seed=2)).any()
-    # the mean of 1,500 draws, 5 sigma
-    error = abs(binarize(x).mean() - x.mean()) / 255
-    assert error < 5 * np.sqrt(0.25 / x.size)
-
-
-def test_a_conditional_model_insists_on_its_labels():
-    vae, x = small_vae(num_classes=3), images(4)
-    for call in (vae.fit, vae.evaluate, vae.encode, vae.reconstruct):
-        with pytest.raises(UsageError, match="needs a label for each image"):
-            call(x)
-    with pytest.raises(UsageError, match="needs a label for each image"):
-        vae.decode(np.zeros((4, 3)))
-    with pytest.raises(DataError, match="Expected 4 labels from 0 to 2; got 3"):
-        vae.fit(x, [0, 1, 2], verbose=0)
-    with pytest.raises(DataError, match="from 0 to 3"):
-        vae.encode(x, [0, 1, 2, 3])
-
-
-def test_the_reported_loss_is_what_is_minimized():
+def test_the_reported_loss_is_what_is_minimized(images):
     """A regularizer counts in the loss, in training and validation, not in the elbo."""
     encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
     hidden = layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.1))
@@ -368,7 +224,7 @@ class Attentive(DiagonalGaussian):
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_posterior_may_add_a_loss(steps):
+def test_a_posterior_may_add_a_loss(images, steps):
     encoder, decoder = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
     vae = VAE(encoder, decoder, posterior=Attentive(3, seed=0))
     vae.compile("adam", steps_per_execution=steps, jit_compile=False)
@@ -377,17 +233,7 @@ def test_a_posterior_may_add_a_loss(steps):
     vae.fit(images(9), batch_size=9, epochs=1, verbose=0)
 
 
-def test_a_decoder_that_ends_in_a_sigmoid_is_told_so():
-    encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
-    decoder = keras.Sequential(
-        [keras.Input((3,)), layers.Dense(30, "sigmoid"), layers.Reshape((6, 5, 1))]
-    )
-    with pytest.warns(UserWarning, match="ends in a sigmoid.*no activation"):
-        VAE(encoder, decoder)
-    VAE(encoder, decoder, likelihood="gaussian")  # a mean in [0, 1] is in order
-
-
-def test_use_before_compile_says_what_keras_says():
+def test_use_before_compile_says_what_keras_says(images):
     vae = VAE(*mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1))
     for use in (vae.fit, vae.evaluate):
         with pytest.raises(ValueError, match=r"must call `compile\(\)` before"):
@@ -395,7 +241,9 @@ def test_use_before_compile_says_what_keras_says():
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])
-def test_keras_own_export_writes_the_reconstruction(num_classes, tmp_path):
+def test_keras_own_export_writes_the_reconstruction(
+    small_vae, images, num_classes, tmp_path
+):
     vae, x, label = small_vae(num_classes=num_classes), images(4), np.arange(4) % 3
     vae.export(tmp_path / "vae", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "vae")
@@ -406,7 +254,7 @@ def test_keras_own_export_writes_the_reconstruction(num_classes, tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_returns_float32(policy):
+def test_mixed_precision_returns_float32(small_vae, images, policy):
     keras.config.set_dtype_policy(policy)
     try:
         vae = small_vae()
@@ -419,26 +267,6 @@ def test_mixed_precision_returns_float32(policy):
         assert array.dtype == np.float32
 
 
-def test_an_unconditional_model_refuses_a_label():
+def test_an_unconditional_model_refuses_a_label(small_vae):
     with pytest.raises(UsageError, match="not conditional; leave the label out"):
         small_vae().generate(2, label=3)
-
-
-def test_a_latent_with_axes_is_refused_in_one_sentence():
-    encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
-    decoder = keras.Sequential(
-        [keras.Input((6, 5, 2)), layers.Conv2D(1, 3, padding="same")]
-    )
-    with pytest.raises(UsageError, match="must take a flat z.*Reshape"):
-        VAE(encoder, decoder)
-
-
-def test_a_distribution_strategy_is_refused_in_one_sentence():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        made_inside = small_vae()
-    with pytest.raises(UsageError, match="MirroredStrategy is not supported"):
-        made_inside.fit(images(4), verbose=0)
-    outside = small_vae()
-    with strategy.scope(), pytest.raises(UsageError, match="outside of strategy.scope"):
-        outside.fit(images(4), verbose=0)

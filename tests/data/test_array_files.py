@@ -1,7 +1,9 @@
 import gzip
+import io
 import os
 import struct
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from keras_vae.data import array_files
 from keras_vae.data.array_files import read_idx, read_idx_folder
+from keras_vae.data.sources import load
 from keras_vae.errors import DataError
 
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
@@ -198,3 +201,118 @@ def test_named_pipe_in_place_of_a_file_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
     with pytest.raises(DataError, match="not a regular file"):
         read_idx_folder(tmp_path)
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 5, 1), np.uint8)
+LABELS = np.repeat(np.arange(3), 20)
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('the pickle was run')",)
+
+
+def npy_header(descr="|u1", shape=(2, 2, 2), version=1, fortran=False):
+    text = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}}}"
+    text = text.encode() + b" " * (118 - len(text)) + b"\n"
+    length = len(text).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text
+
+
+def member(data):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", data)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"", "cannot be read"),
+        (b"just some text in a file", "magic string"),
+        (npy_header(shape=(2**40, 8, 1)), "cut short"),  # 8 TiB declared
+        (npy_header(shape=(2**62, 2**62, 4)), "cut short"),  # 2**126: no overflow
+        (npy_header(shape=(-2, 2, 2)) + bytes(8), "declares the shape"),
+        (npy_header() + bytes(7), "cut short"),
+        (npy_header() + bytes(9), "left over"),
+        (npy_header("|O") + bytes(64), "pickled Python objects"),
+        (npy_header("zebra") + bytes(8), "cannot be read"),
+        (npy_header(shape="(2,") + bytes(8), "cannot be read"),
+        (npy_header(shape="(2.0, 2, 2)") + bytes(8), "cannot be read"),
+        (npy_header(version=2) + bytes(8), "version"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "cannot be read"),
+        (b"\x93NUMPY\x01\x00\x76\x00{'descr'", "cannot be read"),
+    ],
+)
+def test_hostile_npy_headers_are_refused(tmp_path, suffix, data, message):
+    path = tmp_path / f"data{suffix}"
+    path.write_bytes(data if suffix == ".npy" else member(data))
+    with pytest.raises(DataError, match=message) as raised:
+        load(path)
+    assert "\n" not in str(raised.value) and str(path) in str(raised.value)
+
+
+def test_pickles_are_never_run(save, tmp_path):
+    wrong = np.array([Bomb()] * 4, object)
+    np.save(tmp_path / "data.npy", wrong, allow_pickle=True)
+    for path in (save(images=wrong), tmp_path / "data.npy"):
+        with pytest.raises(DataError, match="pickled Python objects"):
+            load(path)
+    # An unread array may hold what it likes.
+    assert len(load(save(images=IMAGES, notes=wrong)).test) == 6
+
+
+def test_npz_bombs_are_refused_before_they_inflate(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("images.npy", "w") as file:
+            file.write(npy_header(shape=(200, 1000, 1000)))
+            for _ in range(200):
+                file.write(bytes(10**6))
+    with pytest.raises(DataError, match="the limit for a file of this size"):
+        load(path)
+
+
+def test_damaged_npz_is_refused(save, tmp_path):
+    good = save(images=IMAGES).read_bytes()
+    path = tmp_path / "damaged.npz"
+    for length in (0, 10, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:length])
+        with pytest.raises(DataError, match="cannot be read"):
+            load(path)
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1  # a pixel
+    path.write_bytes(flipped)
+    with pytest.raises(DataError, match="CRC"):
+        load(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("images.npy", npy_header() + bytes(8))
+    with pytest.raises(DataError, match="packed in a way"):
+        load(path)
+
+
+def test_npz_without_the_expected_names(save):
+    with pytest.raises(DataError, match="holds a, b; expected x_train"):
+        load(save(a=IMAGES, b=IMAGES))
+    with pytest.raises(DataError, match="expected x_train"):
+        load(save(x_test=IMAGES, y_test=LABELS))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 999), st.integers(1, 255)), max_size=3),
+    packed=st.booleans(),
+)
+def test_mutated_files_give_an_array_or_a_data_error(tmp_path_factory, flips, packed):
+    data = bytearray(npy_header() + bytes(range(8)))
+    data = bytearray(member(bytes(data))) if packed else data
+    for position, mask in flips:
+        data[position % len(data)] ^= mask
+    path = tmp_path_factory.getbasetemp() / ("m.npz" if packed else "m.npy")
+    path.write_bytes(bytes(data))
+    try:
+        array_files.read_path(path)
+    except DataError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from keras_vae.errors import DataError
+from keras_vae.runs.trained import TrainedRun
+
+
+@pytest.fixture(scope="module")
+def trained(untrained, tmp_path_factory):
+    return TrainedRun(untrained(tmp_path_factory.mktemp("four")))
+
+
+def test_relevance_is_the_mean_kl_divergence(trained):
+    mean, log_var = np.split(trained.vae.encoder(trained.images / 255.0), 2, axis=1)
+    kl = 0.5 * (mean**2 + np.exp(log_var) - log_var - 1)
+    values, unit = trained.relevance
+    np.testing.assert_allclose(values, kl.mean(axis=0), rtol=1e-4)
+    assert unit == "nats"
+
+
+def test_dynamic_binarization_shows_what_the_model_sees(untrained, tmp_path):
+    trained = TrainedRun(untrained(tmp_path, binarization="dynamic"))
+    assert set(np.unique(trained.images)) == {0, 255}
+
+
+def test_other_data_than_that_of_the_run_is_refused(untrained, rows, tmp_path):
+    folder = untrained(tmp_path)
+    other = tmp_path / "other.npz"
+    other.write_bytes(rows.read_bytes())
+    text = (folder / "config.json").read_text().replace("rows.npz", "other.npz")
+    text = text.replace(str(rows.parent), str(tmp_path))
+    (folder / "config.json").write_text(text)
+    with pytest.raises(DataError, match="was trained on rows, but"):
+        _ = TrainedRun(folder).images
