@@ -45,18 +45,18 @@ def benchmark(bundle: Path) -> str:
     Raises:
         ModelError: if the bundle is damaged, or a runtime fails.
     """
-    bundle = check_bundle(bundle)
+    checked = check_bundle(bundle)
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|---" * len(COLUMNS) + "|"]
     for runtime, row in RUNTIMES.items():
         # Through another process, that process would be measured.
         outside = row.runtimes[runtime].outside
-        if row.artifact not in bundle.manifest["artifacts"] or outside:
+        if row.artifact not in checked.manifest["artifacts"] or outside:
             continue
         code = (
             "import sys; from export.benchmark import measure; measure(*sys.argv[1:])"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, str(bundle.path), runtime],
+            [sys.executable, "-c", code, str(checked.path), runtime],
             capture_output=True,
             text=True,
             check=False,

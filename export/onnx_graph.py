@@ -152,7 +152,9 @@ def _means_by_axis(graph):
                 item.ints[:] = [axis]
             else:
                 part.input[1] = f"{part.output[0]}/axis"
-                value = numpy_helper.from_array(np.int64([axis]), part.input[1])
+                value = numpy_helper.from_array(
+                    np.array([axis], np.int64), part.input[1]
+                )
                 graph.initializer.append(value)
             nodes.append(part)
     del graph.node[:]
@@ -170,7 +172,9 @@ def _bounded_tanhs(graph):
     tanhs = [node for node in graph.node if node.op_type == "Tanh"]
     bounds = {"tanh/low": -20, "tanh/high": 20} if tanhs else {}
     for name, value in bounds.items():
-        graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+        graph.initializer.append(
+            numpy_helper.from_array(np.array(value, np.float32), name)
+        )
     for node in tanhs:
         bounded = f"{node.name}/bounded"
         clip = helper.make_node("Clip", [node.input[0], *bounds], [bounded])

@@ -267,8 +267,10 @@ def check_onnx(path: Path, data: bytes) -> None:
                         f"{path} refers to other files; a decoder holds its weights."
                     )
                 if number in MESSAGES[kind]:
-                    messages.append((MESSAGES[kind][number], memoryview(value)))
-    except (IndexError, TypeError) as error:
+                    if isinstance(value, int):
+                        raise IndexError("a number where a message belongs")
+                    messages.append((MESSAGES[kind][number], value))
+    except IndexError as error:
         raise ModelError(f"{path} is not an ONNX file.") from error
 
 

@@ -49,11 +49,11 @@ def verify(bundle: str | Path, trust: bool = False) -> list[Check]:
     Raises:
         ModelError: if a file is damaged, missing or unsafe, or images are wrong.
     """
-    bundle = check_bundle(bundle)
-    golden = bundle.golden()
+    checked = check_bundle(bundle)
+    golden = checked.golden()
     return [
-        _check(bundle, golden, artifact, runtime, trust)
-        for artifact, entry in bundle.manifest["artifacts"].items()
+        _check(checked, golden, artifact, runtime, trust)
+        for artifact, entry in checked.manifest["artifacts"].items()
         for runtime in FORMATS[entry["format"]].runtimes
     ]
 

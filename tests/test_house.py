@@ -19,7 +19,7 @@ MOST_LINES = 350
 
 # A room imports of the levels below its own, and of itself.
 LEVELS = (
-    ("errors", "files"),
+    ("errors", "files", "options"),
     ("cli", "data", "distributions", "networks", "objectives", "pictures"),
     ("config", "parts", "testing", "training"),
     ("model",),
@@ -38,6 +38,7 @@ LIGHT = (
     "keras_vae.config",
     "keras_vae.errors",
     "keras_vae.files",
+    "keras_vae.options",
     *(f"keras_vae.{command}" for command in COMMANDS),
     "keras_vae.data.array_files",
     "keras_vae.data.binarization",

@@ -120,7 +120,7 @@ def _open(path):
     thread.start()
     profile = tempfile.mkdtemp()
     arguments = [*ARGUMENTS, f"--user-data-dir={profile}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # its sandbox refuses root
+    if os.name == "posix" and os.geteuid() == 0:  # its sandbox refuses root
         arguments.append("--no-sandbox")
     address = f"http://127.0.0.1:{server.server_port}/call"
     browser = subprocess.Popen(

@@ -20,19 +20,6 @@ from keras_vae.model import VAE
 from keras_vae.networks import ACTIVATIONS, NETWORKS, mlp
 
 
-def tiny_vae(num_classes=None, activation="relu", decoder=None, **kwargs):
-    encoder, built = mlp(
-        (6, 5, 1),
-        3,
-        posterior_params=6,
-        likelihood_params=1,
-        hidden=(8,),
-        activation=activation,
-        num_classes=num_classes,
-    )
-    return VAE(encoder, decoder or built, num_classes=num_classes, **kwargs)
-
-
 def decoder_with(layer):
     """A decoder z (3,) -> (6, 5, 1) with `layer` in the middle."""
     return keras.Sequential(
@@ -45,62 +32,15 @@ def decoder_with(layer):
     )
 
 
-def nested_decoder():
-    """Layers, operations and a cast of the chosen precision, in and out of a block."""
-    layers = keras.layers
-    block = keras.Sequential([keras.Input((8,)), layers.Dense(30, "relu")])
-    z = keras.Input((3,))
-    h = layers.Dense(8, "tanh")(z) * 2.0
-    h = keras.ops.cast(h, keras.config.dtype_policy().compute_dtype)
-    return keras.Model(z, layers.Reshape((6, 5, 1))(layers.Dense(30)(block(h))))
-
-
-@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
-def policy(request):
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
-    keras.config.set_dtype_policy("float32")
-
-
-def test_decoder_of_low_precision_is_exported_in_float32(policy, tmp_path):
-    vae = tiny_vae(decoder=nested_decoder())
-    for weight in vae.decoder.weights:
-        weight.assign(weight + 0.1)
-    keras.config.set_dtype_policy("float32")
-    plain = nested_decoder()
-    plain.set_weights(vae.decoder.get_weights())
-    z = np.random.default_rng(0).normal(size=(4, 3)).astype("f4")
-    expected = 1 / (1 + np.exp(-plain(z).numpy()))
-    keras.config.set_dtype_policy(policy)
-    np.testing.assert_allclose(decoder_mean(vae)(z).numpy(), expected, atol=1e-6)
-    errors = export_decoder(vae, tmp_path / "export", ["saved_model", "onnx", "keras"])
-    assert max(errors.values()) <= 1e-5
-    assert vae.decoder.compute_dtype == policy.removeprefix("mixed_")
-
-
-def test_decoder_of_float32_is_not_copied():
-    vae = tiny_vae()
-    assert vae.decoder in decoder_mean(vae).layers
-
-
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, tiny_vae):
     vae = tiny_vae()
     folder = tmp_path_factory.mktemp("run") / "export"
     return vae, folder, export_decoder(vae, folder)
-
-
-def test_decoder_mean_is_the_mean_of_the_likelihood():
-    vae = tiny_vae()
-    z = np.random.default_rng(0).normal(size=(4, 3)).astype("f4")
-    logits = vae.decoder(z).numpy()
-    images = decoder_mean(vae)(z).numpy()
-    np.testing.assert_allclose(images, 1 / (1 + np.exp(-logits)), atol=1e-6)
-    assert images.dtype == np.float32
 
 
 def test_export_writes_artifacts_manifest_and_parity(exported):
@@ -161,7 +101,7 @@ def test_onnx_names_dimensions_and_metadata(exported):
     assert properties["keras_vae.prior"] == "standard_normal"
 
 
-def test_conditional_decoder_takes_a_label(tmp_path):
+def test_conditional_decoder_takes_a_label(tmp_path, tiny_vae):
     vae = tiny_vae(num_classes=4)
     assert max(export_decoder(vae, tmp_path / "export").values()) <= 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "export" / "decoder.onnx")
@@ -172,7 +112,7 @@ def test_conditional_decoder_takes_a_label(tmp_path):
 
 
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, "celu", "hard_silu"])
-def test_activations_convert(activation):
+def test_activations_convert(activation, tiny_vae):
     # by a Gaussian likelihood, whose mean may well be a sigmoid
     decoder = decoder_with(keras.layers.Activation(activation))
     vae = tiny_vae(decoder=decoder, likelihood="gaussian")
@@ -220,7 +160,7 @@ def test_priors_are_sampled_in_the_graph(tmp_path, name):
 
 
 @pytest.mark.parametrize("opset", [17, 18])
-def test_onnx_bytes_are_reproducible(tmp_path, opset):
+def test_onnx_bytes_are_reproducible(tmp_path, opset, tiny_vae):
     vae, digests = tiny_vae(), set()
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -230,7 +170,7 @@ def test_onnx_bytes_are_reproducible(tmp_path, opset):
     assert len(digests) == 1
 
 
-def test_unsupported_opset_is_refused():
+def test_unsupported_opset_is_refused(tiny_vae):
     with pytest.raises(UsageError, match="opset must be one of 17, 18, got 99"):
         convert(decode_function(decoder_mean(tiny_vae())), "decoder", 99)
 
@@ -245,7 +185,7 @@ class Digamma(keras.layers.Layer):
         return tf.math.digamma(x)
 
 
-def test_unconvertible_operator_is_named_and_leaves_no_file(tmp_path):
+def test_unconvertible_operator_is_named_and_leaves_no_file(tmp_path, tiny_vae):
     vae = tiny_vae(decoder=decoder_with(Digamma()))
     with pytest.raises(ModelError, match="operator Digamma, which ONNX") as error:
         export_decoder(vae, tmp_path / "export", ["onnx"])
@@ -260,7 +200,7 @@ class Noisy(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_random_decoder_is_refused(tmp_path, name):
+def test_random_decoder_is_refused(tmp_path, name, tiny_vae):
     vae = tiny_vae(decoder=decoder_with(Noisy()))
     try:
         with pytest.raises(ModelError, match="draws random numbers"):
@@ -270,7 +210,7 @@ def test_random_decoder_is_refused(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_good_artifact_survives_a_failed_export(tmp_path):
+def test_good_artifact_survives_a_failed_export(tmp_path, tiny_vae):
     folder = tmp_path / "export"
     export_decoder(tiny_vae(), folder, ["onnx"])
     before = sha256(folder / "decoder.onnx")
@@ -280,7 +220,7 @@ def test_good_artifact_survives_a_failed_export(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
-def test_second_export_adds_a_format_or_removes_other_weights(tmp_path):
+def test_second_export_adds_a_format_or_removes_other_weights(tmp_path, tiny_vae):
     folder = tmp_path / "export"
     (folder).mkdir()
     (folder / "notes.txt").write_text("mine")
@@ -330,7 +270,7 @@ def test_rounded_weights_are_smaller_and_their_error_is_measured(
     )
 
 
-def test_option_that_no_format_has_is_refused(tmp_path):
+def test_option_that_no_format_has_is_refused(tmp_path, tiny_vae):
     for batch in (0, 1025, 100_000_000):
         with pytest.raises(UsageError, match=f"in .1, 1024., got {batch}"):
             export_decoder(tiny_vae(), tmp_path / "export", ["litert"], batch=batch)
@@ -343,7 +283,7 @@ def test_option_that_no_format_has_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_litert_has_a_fixed_batch_size(tmp_path):
+def test_litert_has_a_fixed_batch_size(tmp_path, tiny_vae):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     errors = export_decoder(tiny_vae(), tmp_path / "export", ["litert"], batch=5)
     assert set(errors) == {"decoder.tflite", "decoder_batch5.tflite"}
@@ -352,7 +292,7 @@ def test_litert_has_a_fixed_batch_size(tmp_path):
     assert model.get_input_details()[0]["shape"].tolist() == [5, 3]
 
 
-def test_unknown_format_is_refused_before_anything_is_written(tmp_path):
+def test_unknown_format_is_refused_before_anything_is_written(tmp_path, tiny_vae):
     with pytest.raises(UsageError, match="Did you mean 'onnx'"):
         export_decoder(tiny_vae(), tmp_path / "export", ["onx"])
     with pytest.raises(UsageError, match="Name one or more formats: saved_model, onnx"):
@@ -360,7 +300,7 @@ def test_unknown_format_is_refused_before_anything_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_is_a_file_is_refused(tmp_path):
+def test_folder_that_is_a_file_is_refused(tmp_path, tiny_vae):
     (tmp_path / "export").write_text("")
     with pytest.raises(ValueError, match="is a file"):
         export_decoder(tiny_vae(), tmp_path / "export")

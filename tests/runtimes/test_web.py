@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import threading
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,11 +17,8 @@ import pytest
 from export import export_decoder
 from export.parity import Artifact, check_parity
 from export.runtimes.python_onnxruntime import load_decoder
-from export.to_web import find_runtime, importance, latent_range
-from keras_vae.distributions.latents import OneLevel
+from export.to_web import find_runtime
 from keras_vae.distributions.portable_noise import noise
-from keras_vae.distributions.posteriors import DiagonalGaussian
-from keras_vae.distributions.priors import StandardNormal
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
@@ -38,34 +34,6 @@ def tiny(image_shape=(6, 5, 1), num_classes=None):
     shape = {"posterior_params": 6, "likelihood_params": 1, "hidden": (8,)}
     parts = mlp(image_shape, 3, num_classes=num_classes, **shape)
     return VAE(*parts, num_classes=num_classes)
-
-
-def test_importance_is_the_share_of_the_variance():
-    """Of a linear decoder, each latent's share is its squared weights' share."""
-    weights = np.array([[3.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-
-    def decode(z):
-        return (z @ weights)[:, None, :, None]
-
-    shares = importance(tiny(), decode)
-    assert shares.shape == (3,) and shares[2] == 0
-    np.testing.assert_allclose(shares[:2], [0.9, 0.1], atol=0.3)
-    assert shares[0] > 4 * shares[1]
-
-
-def test_standard_normal_latents_range_from_minus_4_to_4():
-    np.testing.assert_array_equal(latent_range(tiny()), [[-4, 4]] * 3)
-
-
-def test_other_latents_range_over_four_standard_deviations():
-    class Shifted(StandardNormal):
-        def from_noise(self, normal, uniform):
-            return 5 + 2 * normal
-
-    latents = OneLevel(DiagonalGaussian(3), Shifted(3))
-    low, high = latent_range(SimpleNamespace(latent_dim=3, latents=latents)).T
-    np.testing.assert_allclose(low, -3, atol=0.5)
-    np.testing.assert_allclose(high, 13, atol=0.5)
 
 
 def test_missing_package_is_one_sentence(monkeypatch, tmp_path):

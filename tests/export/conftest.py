@@ -1,0 +1,23 @@
+import pytest
+
+from keras_vae.model import VAE
+from keras_vae.networks import mlp
+
+
+@pytest.fixture(scope="session")
+def tiny_vae():
+    """Builds small models, of 6x5 grey pixels and three latents."""
+
+    def build(num_classes=None, activation="relu", decoder=None, **kwargs):
+        encoder, built = mlp(
+            (6, 5, 1),
+            3,
+            posterior_params=6,
+            likelihood_params=1,
+            hidden=(8,),
+            activation=activation,
+            num_classes=num_classes,
+        )
+        return VAE(encoder, decoder or built, num_classes=num_classes, **kwargs)
+
+    return build
