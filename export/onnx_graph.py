@@ -20,7 +20,7 @@ def simplify(model) -> None:
 
 
 def canonical(model, name: str):
-    """Renames tensors and nodes in topological order: same weights, same bytes.
+    """Orders nodes and renames them and their tensors: same weights, same bytes.
 
     Args:
         model: `onnx.ModelProto`.
@@ -30,6 +30,7 @@ def canonical(model, name: str):
         The same model.
     """
     graph = model.graph
+    _order(graph)
     names = {value.name: value.name for value in [*graph.input, *graph.output]}
     weights = {tensor.name: tensor for tensor in graph.initializer}
     used = []
@@ -54,6 +55,30 @@ def canonical(model, name: str):
     graph.initializer.extend(tensors)
     graph.name, graph.doc_string = name, ""
     return model
+
+
+def _order(graph):
+    """Puts every node behind those whose outputs it takes, in the order it takes them.
+
+    That order is the graph's own: among nodes that do not depend on each other, tf2onnx
+    chooses another one each time.
+    """
+    maker = {x: node for node in graph.node for x in node.output}
+    ordered, seen = [], set()
+    waiting = [value.name for value in reversed(graph.output)]
+    while waiting:
+        node = maker.get(waiting[-1])
+        missing = [] if node is None else [x for x in node.input if x not in seen]
+        if missing:
+            waiting += reversed(missing)
+            continue
+        name = waiting.pop()
+        if node is not None and name not in seen:
+            ordered.append(_copy(node))
+            seen.update(node.output)
+        seen.add(name)
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def round_weights(graph, weights: str) -> None:

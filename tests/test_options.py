@@ -21,7 +21,7 @@ def test_options_have_type_default_and_meaning():
     mixture = options_of("keras_vae.distributions.table.LIKELIHOODS")
     option = mixture["discretized_logistic_mixture"]["num_mixtures"]
     assert (option.kind, option.default) == (int, 5)
-    assert option.help == "int >= 1, components M of a pixel."
+    assert option.help == "int from 1 to 1,000, components M of a pixel."
     assert mixture["bernoulli"] == {}
 
 

@@ -28,8 +28,8 @@ class IAF(Posterior):
 
     Args:
         latent_dim: int >= 1, the number of latents D.
-        num_flows: int >= 1, autoregressive steps.
-        hidden: int >= 1, the width of the masked networks.
+        num_flows: int from 1 to 100, autoregressive steps.
+        hidden: int from 1 to 10,000, the width of the masked networks.
         seed: int or None, for the noise and the initial weights.
         **kwargs: Passed to `keras.layers.Layer`.
 
@@ -52,8 +52,8 @@ class IAF(Posterior):
         **kwargs,
     ):
         super().__init__(latent_dim, seed, **kwargs)
-        self.num_flows = whole_number("num_flows", num_flows)
-        self.hidden = whole_number("hidden", hidden)
+        self.num_flows = whole_number("num_flows", num_flows, maximum=100)
+        self.hidden = whole_number("hidden", hidden, maximum=10_000)
         self.num_params = 3 * self.latent_dim
         # MADE: input d has degree d + 1, a hidden unit sees the inputs up to its own
         # degree, output d the hidden units of a lower degree than d + 1

@@ -30,7 +30,7 @@ class DiscretizedLogisticMixture(Likelihood):
     log-scale on the scale of [-1, 1], and a coupling coefficient (unused in grey).
 
     Args:
-        num_mixtures: int >= 1, components M of a pixel.
+        num_mixtures: int from 1 to 1,000, components M of a pixel.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Raises:
@@ -46,7 +46,7 @@ class DiscretizedLogisticMixture(Likelihood):
 
     def __init__(self, num_mixtures: int = 5, **kwargs):
         super().__init__(**kwargs)
-        self.num_mixtures = whole_number("num_mixtures", num_mixtures)
+        self.num_mixtures = whole_number("num_mixtures", num_mixtures, maximum=1000)
         self.num_params = 4 * self.num_mixtures
 
     def split(self, params):

@@ -17,6 +17,8 @@ from keras_vae.distributions.normal import LOG_2PI, normal_log_prob
 from keras_vae.distributions.sampling import bound_log_var, reparameterize
 from keras_vae.errors import whole_number
 
+MAX_COMPONENTS = 100_000  # of a mixture: each sample of z is compared with all
+
 
 class Prior(keras.layers.Layer, abc.ABC):
     """What every prior is; it knows nothing of posteriors, networks or models.
@@ -136,7 +138,7 @@ class GaussianMixture(Prior):
 
     Args:
         latent_dim: int >= 1, the number of latents D.
-        num_components: int >= 1, Gaussians K in the mixture.
+        num_components: int from 1 to 100,000, Gaussians K in the mixture.
         seed: int or None, for the initial means.
         **kwargs: Passed to `keras.layers.Layer`.
 
@@ -157,7 +159,9 @@ class GaussianMixture(Prior):
         **kwargs,
     ):
         super().__init__(latent_dim, **kwargs)
-        self.num_components = whole_number("num_components", num_components)
+        self.num_components = whole_number(
+            "num_components", num_components, maximum=MAX_COMPONENTS
+        )
         self.seed = seed
         shape = (self.num_components, self.latent_dim)
         start = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
@@ -194,7 +198,7 @@ class VampPrior(Prior):
 
     Args:
         latent_dim: int >= 1, the number of latents D.
-        num_components: int >= 1, pseudo-inputs K.
+        num_components: int from 1 to 100,000, pseudo-inputs K.
         seed: int or None, for the initial pseudo-inputs.
         **kwargs: Passed to `keras.layers.Layer`.
 
@@ -221,7 +225,9 @@ class VampPrior(Prior):
         **kwargs,
     ):
         super().__init__(latent_dim, **kwargs)
-        self.num_components = whole_number("num_components", num_components)
+        self.num_components = whole_number(
+            "num_components", num_components, maximum=MAX_COMPONENTS
+        )
         self.seed = seed
 
     def build(self, input_shape):
