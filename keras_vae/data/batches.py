@@ -8,15 +8,15 @@ see only what comes out.
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sized
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_vae.data import pipeline
-from keras_vae.data.splits import ArraySplit, Split
+from keras_vae.data.splits import ArraySplit, Split, SupportsArray
 from keras_vae.errors import DataError, UsageError
 
 NO_LABEL = "A conditional VAE needs a label for each image; got none."
@@ -45,12 +45,14 @@ class Batches:
         dataset: From K to slices of K batches (see `pipeline.in_slices`), from None to
             the batches; without end where `steps` is known.
         divisible: Whether K must divide `steps`, for slices know no epochs.
+        once: Whether one pass is all that the data can be read.
     """
 
     spec: Any
     steps: int | None
     dataset: Callable[[int | None], tf.data.Dataset]
     divisible: bool = False
+    once: bool = False
 
     def in_epochs_of(self, steps: int) -> "Batches":
         """The same batches in epochs of another length, which go on in the data."""
@@ -71,13 +73,6 @@ class Batches:
             return batches.repeat()
 
         return Batches(self.spec, steps, dataset)
-
-
-@runtime_checkable
-class SupportsArray(Protocol):
-    """What NumPy turns into an array by itself: arrays and tensors of any library."""
-
-    def __array__(self): ...
 
 
 def batches_of(
@@ -133,6 +128,9 @@ def batches_of(
     elif isinstance(x, ArraySplit):
         images, labels = checked_arrays(x.images, x.labels, spec)
         x = ArraySplit(prepare(images), labels, x.weight)
+    elif isinstance(x, Split):
+        _check_shape((len(x), *x.image_shape), spec.image_shape)
+        checked_labels(x.labels, len(x), spec)
     elif y is not None or sample_weight is not None:
         raise UsageError(
             f"y and sample_weight go with images in an array; with a {type(x).__name__}"
@@ -141,11 +139,11 @@ def batches_of(
     if isinstance(x, Split):
         return _of_split(x, batch_size, seed, first_epoch)
     if isinstance(x, tf.data.Dataset):
-        return _of_dataset(x)
+        return _of_dataset(x, spec)
     if isinstance(x, keras.utils.PyDataset):
-        return _of_py_dataset(x, seed, first_epoch)
+        return _of_py_dataset(x, spec, seed, first_epoch)
     if isinstance(x, Iterable):
-        return _of_iterable(x)
+        return _of_iterable(x, spec)
     raise UsageError(
         f"Expected an array of images, or batches of them in a tf.data.Dataset, a "
         f"keras.utils.PyDataset or a generator; got {type(x).__name__}."
@@ -157,7 +155,7 @@ def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         x: Images (N, H, W, C), (N, H, W) where C = 1, or flat (N, H * W * C), as
-            uint8, other integers in [0, 255], or floats in [0, 1].
+            uint8, other integers in [0, 255], floats in [0, 1], or booleans.
         y: int (N,), or None for a model without labels.
         spec: What the model takes.
 
@@ -171,6 +169,8 @@ def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     """
     images = np.asarray(x)
     _check_shape(images.shape, spec.image_shape)
+    if images.dtype == bool:
+        images = np.uint8(255) * images
     if images.dtype != np.uint8:
         highest = 1 if images.dtype.kind == "f" else 255
         low, high = images.min(), images.max()
@@ -245,11 +245,18 @@ def _of_split(split, batch_size, seed, first_epoch):
     return Batches(spec, math.ceil(len(split) / batch_size), dataset)
 
 
-def _of_dataset(data, steps=None, batch_size=None):
+def _of_dataset(data, spec, steps=None, batch_size=None):
     """Somebody's batches; the steps and the largest batch are known or found out."""
-    if isinstance(data.element_spec, dict):
-        _of_dict(data.element_spec)  # it has images
+    parts = data.element_spec
+    if isinstance(parts, dict):
+        parts = _of_dict(parts)
+    labels = parts[1] if isinstance(parts, tuple) and len(parts) > 1 else None
+    if spec.num_classes is not None and (
+        labels is None or (labels.shape.rank or 0) > 2
+    ):
+        raise UsageError(NO_LABEL)  # images alone, or an autoencoder's (x, x)
     batches = pipeline.of_one_shape(data, batch_size)
+    _check_shape(tuple(pipeline.spec_of(batches)[0].shape), spec.image_shape)
     if steps is None and (steps := int(batches.cardinality())) < 0:
         steps = None  # endless, or unknown
 
@@ -264,10 +271,10 @@ def _slices(batches, slice_steps):
     return pipeline.in_slices(batches, slice_steps).prefetch(2)
 
 
-def _of_py_dataset(data, seed, first_epoch):
+def _of_py_dataset(data, spec, seed, first_epoch):
     """A `PyDataset`: batches by number, each epoch in an order of its own."""
     if (steps := data.num_batches) is None:
-        return _of_iterable(data[k] for k in itertools.count())
+        return _of_iterable((data[k] for k in itertools.count()), spec)
     epochs = itertools.count(first_epoch)
 
     def numbers():
@@ -278,11 +285,11 @@ def _of_py_dataset(data, seed, first_epoch):
             yield from np.random.default_rng([seed, epoch]).permutation(steps)
         data.on_epoch_end()
 
-    first = _as_tuple(data[0])
+    first = _as_batch(data[0], spec)
     kinds = [part.dtype for part in first]
 
     def batch(number):
-        parts = tf.py_function(lambda n: _as_tuple(data[int(n)]), [number], kinds)
+        parts = tf.py_function(lambda n: _as_batch(data[int(n)], spec), [number], kinds)
         for part, example in zip(parts, first, strict=True):
             part.set_shape((None, *example.shape[1:]))
         return tuple(parts)
@@ -290,33 +297,42 @@ def _of_py_dataset(data, seed, first_epoch):
     found = tf.data.Dataset.from_generator(
         numbers, output_signature=tf.TensorSpec((), "int64")
     ).map(batch, num_parallel_calls=max(1, data.workers))
-    return _of_dataset(found, steps, len(first[0]))
+    return _of_dataset(found, spec, steps, len(first[0]))
 
 
-def _of_iterable(data):
+def _of_iterable(data, spec):
     """Anything that yields batches: a generator, a PyTorch `DataLoader`, ..."""
     iterator = iter(data)
     try:
-        first = _as_tuple(next(iterator))
+        first = _as_batch(next(iterator), spec)
     except StopIteration:
         raise DataError(f"The {type(data).__name__} gave no batch.") from None
     once = iterator is data  # a generator goes on, others start again
-    rest = itertools.chain([first], map(_as_tuple, iterator))
+
+    def batches_of(found):
+        return (_as_batch(batch, spec) for batch in found)
+
+    rest = itertools.chain([first], batches_of(iterator))
 
     def elements():
-        return rest if once else map(_as_tuple, data)
+        return rest if once else batches_of(data)
 
     signature = tuple(
         tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in first
     )
     found = tf.data.Dataset.from_generator(elements, output_signature=signature)
     steps = len(data) if isinstance(data, Sized) else None
-    return _of_dataset(found, steps, len(first[0]))
+    batches = _of_dataset(found, spec, steps, len(first[0]))
+    return replace(batches, once=once)
 
 
-def _as_tuple(batch):
-    """A batch as a tuple of arrays: images, labels, weight."""
+def _as_batch(batch, spec):
+    """A batch of somebody's as arrays, checked: images, labels, weight."""
     if isinstance(batch, dict):
-        batch = [part for part in _of_dict(batch) if part is not None]
+        batch = _of_dict(batch)
     parts = batch if isinstance(batch, list | tuple) else (batch,)
-    return tuple(np.asarray(part) for part in parts if part is not None)
+    images, labels, weight = (*parts, None, None)[:3]
+    images, labels = checked_arrays(images, labels, spec)
+    if weight is None:
+        weight = np.ones(len(images))
+    return images, labels, np.asarray(weight, np.float32)

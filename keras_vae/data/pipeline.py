@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_vae.errors import DataError
+
 index_shuffle = tf.random.experimental.index_shuffle  # pyright: ignore
 
 
@@ -143,7 +145,7 @@ def _gathered(rows, images, labels, image_weight):
             weight = weight * tf.gather(image_weight, indices)
         return tf.gather(images, indices), tf.gather(labels, indices), weight
 
-    if len(spec := _spec(rows)) == 2 and isinstance(spec[1], tuple):
+    if len(spec := spec_of(rows)) == 2 and isinstance(spec[1], tuple):
         dataset = rows.map(lambda number, slices: (number, gather(*slices)))
     else:
         dataset = rows.map(gather)
@@ -170,8 +172,11 @@ def of_one_shape(
 
     Returns:
         `tf.data.Dataset` of images (B, ...), labels int64 (B,), weight float32 (B,).
+
+    Raises:
+        DataError: If there is no batch.
     """
-    spec = _spec(dataset)
+    spec = spec_of(dataset)
     if isinstance(spec, tuple) and len(spec) == 3:
         if all(part is not None and part.shape.is_fully_defined() for part in spec):
             return dataset
@@ -180,6 +185,8 @@ def of_one_shape(
         if isinstance(images, dict):  # as tensorflow-datasets gives them
             images, labels = images["image"], images.get("label")
         length = tf.shape(images)[0]
+        if labels is not None and labels.shape.rank == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
         if labels is None or labels.shape.rank != 1:  # an autoencoder's (x, x)
             labels = tf.zeros([length], tf.int64)
         if weight is None:
@@ -188,9 +195,12 @@ def of_one_shape(
 
     dataset = dataset.map(standard)
     if batch_size is None:
-        shapes = [part.shape for part in next(iter(dataset.take(1)))]
+        first = next(iter(dataset.take(1)), None)
+        if first is None:
+            raise DataError("The tf.data.Dataset gave no batch.")
+        shapes = [part.shape for part in first]
     else:
-        shapes = [(batch_size, *spec.shape[1:]) for spec in _spec(dataset)]
+        shapes = [(batch_size, *spec.shape[1:]) for spec in spec_of(dataset)]
 
     def padded(*parts):
         missing = shapes[0][0] - tf.shape(parts[0])[0]
@@ -204,6 +214,6 @@ def of_one_shape(
     return dataset.map(padded).prefetch(tf.data.AUTOTUNE)
 
 
-def _spec(dataset) -> Any:
+def spec_of(dataset) -> Any:
     """What the elements are; TensorFlow's types leave it open."""
     return dataset.element_spec

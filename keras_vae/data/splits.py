@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from keras_vae.errors import UsageError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -58,6 +60,13 @@ class Split(Protocol):
     def take(self, rows: Sequence[int] | np.ndarray) -> "ArraySplit":
         """Some of the images, in memory."""
         ...
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """What NumPy turns into an array by itself: arrays and tensors of any library."""
+
+    def __array__(self): ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,3 +126,36 @@ class ArraySplit:
             None if self.labels is None else self.labels[rows],
             None if self.weight is None else self.weight[rows],
         )
+
+
+def divided(x, y, sample_weight, share: float) -> tuple[tuple, tuple]:
+    """Holds out the last part of images in an array.
+
+    Args:
+        x: Images (N, ...), an array or a list.
+        y: (N,), labels or `None`.
+        sample_weight: (N,), weights or `None`.
+        share: Of the images to hold out, between 0 and 1.
+
+    Returns:
+        Images, labels and weights to train on, and those held out.
+
+    Raises:
+        UsageError: If `x` is no array, or the share out of range.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"validation_split must be between 0 and 1; got {share!r}.")
+    if not isinstance(x, SupportsArray | list):
+        raise UsageError(
+            f"validation_split divides images in an array; with a {type(x).__name__} "
+            "pass validation_data."
+        )
+    images = np.asarray(x)
+    number = int(len(images) * (1 - share))
+    others = (None if part is None else np.asarray(part) for part in (y, sample_weight))
+    parts = (images, *others)
+    first, last = (
+        tuple(None if part is None else part[rows] for part in parts)
+        for rows in (slice(number), slice(number, None))
+    )
+    return first, last

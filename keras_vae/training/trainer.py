@@ -6,15 +6,16 @@ into a call.
 """
 
 import contextlib
+import warnings
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_vae.data.batches import Batches, ImageSpec, batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
-from keras_vae.errors import UsageError
+from keras_vae.data.splits import divided
+from keras_vae.errors import UsageError, whole_number
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.strategy import check_one_device
 
@@ -166,8 +167,9 @@ class FusedModel(keras.Model):
         check_one_device(self)
         if class_weight is not None:
             raise UsageError("class_weight is not supported; use sample_weight.")
+        batch_size = _batch_size(batch_size)
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = _divided(
+            (x, y, sample_weight), validation_data = divided(
                 x, y, sample_weight, validation_split
             )
         batches = batches_of(
@@ -175,12 +177,14 @@ class FusedModel(keras.Model):
             y,
             sample_weight,
             spec=self.image_spec,
-            batch_size=batch_size or 32,
+            batch_size=batch_size,
             seed=self.seed if shuffle else None,
             first_epoch=initial_epoch,
         )
         if steps_per_epoch not in (None, batches.steps):
+            whole_number("steps_per_epoch", steps_per_epoch)
             batches = batches.in_epochs_of(steps_per_epoch)
+        _check_passes(batches, epochs - initial_epoch)
         self._choose_steps(batches)
         self._fused = self._is_fused(batches)
         if validation_data is not None:
@@ -189,17 +193,19 @@ class FusedModel(keras.Model):
                 batch_size=validation_batch_size or batch_size,
                 steps=validation_steps,
             )
+            _check_passes(validation, epochs - initial_epoch)
             validation_data, validation_steps = self._prepared(validation)
-        return super().fit(
-            batches.dataset(self.steps_per_execution if self._fused else None),
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=batches.steps,
-            shuffle=False,  # the data set has its own order
-            validation_data=validation_data,
-            validation_steps=validation_steps,
-            **kwargs,
-        )
+        with _end_of_data(batches.steps):
+            return super().fit(
+                batches.dataset(self.steps_per_execution if self._fused else None),
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=batches.steps,
+                shuffle=False,  # the data set has its own order
+                validation_data=validation_data,
+                validation_steps=validation_steps,
+                **kwargs,
+            )
 
     def evaluate(
         self,
@@ -235,17 +241,19 @@ class FusedModel(keras.Model):
             )
             self._choose_steps(batches)
             x, steps = self._prepared(batches)
-        with self.noise_of(EVALUATION_SEED):
+        with self.noise_of(EVALUATION_SEED), _end_of_data(steps):
             return super().evaluate(x, steps=steps, **kwargs)
 
     def _evaluation_batches(self, *data, batch_size, steps):
         batches = batches_of(
             *data,
             spec=self.image_spec,
-            batch_size=batch_size or 32,
+            batch_size=_batch_size(batch_size),
             prepare=self.evaluation_images,
         )
-        return batches if steps is None else batches.first(steps)
+        if steps is None:
+            return batches
+        return batches.first(whole_number("steps", steps))
 
     def _prepared(self, batches):
         """Evaluation data and their number of steps, in slices as chosen before."""
@@ -307,21 +315,27 @@ class FusedModel(keras.Model):
                 state.assign(value)
 
 
-def _divided(x, y, sample_weight, share):
-    """The first part of arrays, to train on, and the rest, to validate on."""
-    if not isinstance(x, np.ndarray | tf.Tensor | list):
+def _batch_size(given):
+    return 32 if given is None else whole_number("batch_size", given)
+
+
+def _check_passes(batches, number):
+    """Refuses to go several times through what can be read once."""
+    if batches.once and batches.steps is None and number > 1:
         raise UsageError(
-            f"validation_split divides images in an array; with a {type(x).__name__} "
-            "pass validation_data."
+            f"A generator gives its batches once, and {number} epochs need them as "
+            "often: pass steps_per_epoch or validation_steps, or an object that can be "
+            "iterated again."
         )
-    number = int(len(x) * (1 - share))
-    parts = [
-        None if part is None else np.asarray(part) for part in (x, y, sample_weight)
-    ]
-    return tuple(
-        tuple(None if part is None else part[rows] for part in parts)
-        for rows in (slice(number), slice(number, None))
-    )
+
+
+@contextlib.contextmanager
+def _end_of_data(steps):
+    """Where nobody knows the number of steps, the data's end is no fault to warn of."""
+    with warnings.catch_warnings():
+        if steps is None:
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+        yield
 
 
 def _unpacked(data):
