@@ -49,7 +49,7 @@ def evaluate(config: EvaluateConfig) -> None:
         KerasVAEError: If the run, its data or an option cannot be used.
 
     Example:
-        >>> evaluate(EvaluateConfig(Path("saved_models/vae"), num_samples=5000))
+        >>> evaluate(EvaluateConfig(Path("saved_models/vae"), num_samples=100))
     """
     whole_number("num_samples", config.num_samples, maximum=MAX_SAMPLES)
     if config.num_images is not None:

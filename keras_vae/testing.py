@@ -183,7 +183,8 @@ def check_objective(objective: Objective, latents: Latents) -> None:
         AssertionError: If it breaks a rule.
 
     Example:
-        >>> check_objective(ELBO(beta=4.0), OneLevel(DiagonalGaussian(3), prior))
+        >>> latents = OneLevel(DiagonalGaussian(3), StandardNormal(3))
+        >>> check_objective(ELBO(beta=4.0), latents)
     """
     _check_type(objective, Objective)
     params = _normal((IMAGES, latents.num_params), scale=0.3)

@@ -109,9 +109,9 @@ def batches_of(
         UsageError: If `x` is of no known kind, or `y` has no use.
 
     Example:
-        >>> spec = ImageSpec((28, 28, 1))
-        >>> batches_of(images, spec=spec, batch_size=128).steps
-        469
+        >>> images = np.zeros((1000, 28, 28, 1), np.uint8)
+        >>> batches_of(images, spec=ImageSpec((28, 28, 1)), batch_size=128).steps
+        8
     """
     if isinstance(x, dict):
         x, y = _of_dict(x)

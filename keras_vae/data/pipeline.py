@@ -50,8 +50,10 @@ def training_batches(
 
     Example:
         >>> batches = training_batches(images, labels, batch_size=128, seed=0)
-        >>> for images, labels, weight in batches.take(steps):
-        ...     train(images, weight)
+        >>> for x, label, weight in batches.take(2):
+        ...     print(x.shape, label.shape, float(tf.reduce_sum(weight)))
+        (128, 28, 28, 1) (128,) 128.0
+        (128, 28, 28, 1) (128,) 128.0
     """
     number = len(images)
 

@@ -38,8 +38,10 @@ class DiscretizedLogisticMixture(Likelihood):
 
     Example:
         >>> likelihood = DiscretizedLogisticMixture(num_mixtures=5)
-        >>> log_prob = likelihood.log_prob(ops.zeros((8, 32, 32, 60)), images)
-        >>> bits_per_dimension(-log_prob, (32, 32, 3))  # (8,)
+        >>> x = ops.zeros((8, 32, 32, 3))
+        >>> log_prob = likelihood.log_prob(ops.zeros((8, 32, 32, 60)), x)
+        >>> tuple(bits_per_dimension(-log_prob, x.shape[1:]).shape)
+        (8,)
     """
 
     levels = 256

@@ -93,9 +93,10 @@ def estimate(
         DataError: If the images do not suit the model.
 
     Example:
-        >>> estimates = estimate(vae, test_images, num_samples=5000)
-        >>> estimates.nll.mean(), estimates.nll.std() / len(estimates.nll) ** 0.5
-        (86.9, 0.2)
+        >>> estimates = estimate(vae, images[:100], num_samples=500)
+        >>> estimates.nll.shape
+        (100,)
+        >>> error = estimates.nll.std() / len(estimates.nll) ** 0.5  # of their mean
     """
     num_samples = whole_number("num_samples", num_samples)
     seed = whole_number("seed", seed, minimum=0)

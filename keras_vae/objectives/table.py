@@ -18,7 +18,9 @@ def check_latents(objective, latents):
 
     Example:
         >>> check_latents(DReG(), OneLevel(IAF(20), StandardNormal(20)))
-        UsageError: The objective DReG needs the posterior's log_prob, which IAF ...
+        Traceback (most recent call last):
+        ...
+        keras_vae.errors.UsageError: The objective DReG needs the posterior's ...
     """
     name, posterior, prior = type(objective).__name__, latents.posterior, latents.prior
     for needed, method, there in (
