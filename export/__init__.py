@@ -1,14 +1,14 @@
 """The trained decoder, from Keras to anywhere.
 
 `export_decoder` writes a folder of artifacts; each is compared with Keras in numbers
-before it gets its name. Adding a format: one module, one row in `FORMATS`.
+before it gets its name. Adding a format: one module, one row in `export.formats`.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from export.bundle import write_manifest
-from export.formats import Format, Runtime
+from export.formats import FORMATS
 from export.parity import ROUNDED, ParityError, check_parity
 from export.publish import earlier_export, publish, publishing, staging_folder
 from keras_vae.errors import OutputError, UsageError, unknown
@@ -98,73 +98,3 @@ def _check_options(formats, options):
     weights = options.get("weights", "float32")
     if weights not in ("float32", *ROUNDED):
         raise unknown("weights", weights, ["float32", *ROUNDED])
-
-
-FORMATS = {
-    "saved_model": Format(
-        writer="to_saved_model.write_saved_model",
-        decoder="saved_model",
-        generator="saved_model",
-        contents="`saved_model/` with the signatures `decode` and `generate`",
-        runtimes={"tensorflow": Runtime("python_tensorflow")},
-        program=True,
-    ),
-    "onnx": Format(
-        writer="to_onnx.write_onnx",
-        decoder="decoder.onnx",
-        generator="generator.onnx",
-        contents="`decoder.onnx`, `generator.onnx`; the same weights give the same "
-        "bytes",
-        runtimes={
-            "onnxruntime": Runtime("python_onnxruntime"),
-            "onnx": Runtime("python_onnx"),
-            "numpy": Runtime("numpy_only"),
-            "opencv": Runtime("python_opencv"),
-            "tract": Runtime("python_tract"),
-            "node": Runtime("node_onnxruntime", outside=True),
-        },
-    ),
-    "litert": Format(
-        writer="to_litert.write_litert",
-        decoder="decoder.tflite",
-        generator="decoder.tflite",
-        contents="`decoder.tflite`, and one of a fixed batch size",
-        runtimes={"litert": Runtime("python_litert")},
-        install="pip install '.[litert]'",
-    ),
-    "openvino": Format(
-        writer="to_openvino.write_openvino",
-        decoder="openvino/decoder.xml",
-        generator="openvino/generator.xml",
-        contents="`openvino/`",
-        runtimes={"openvino": Runtime("python_openvino")},
-        install="pip install '.[openvino]'",
-    ),
-    "keras": Format(
-        writer="to_keras.write_keras",
-        decoder="decoder.keras",
-        generator=None,
-        contents="`decoder.keras`, which loads without this package",
-        runtimes={"keras": Runtime("python_keras")},
-        program=True,
-    ),
-    "c": Format(
-        writer="to_c.write_c",
-        decoder="c",
-        generator="c",
-        contents="`c/`: C99 source with its weights, for gcc alone",
-        runtimes={"c": Runtime("c_gcc")},
-        install="pip install '.[c]'",
-        program=True,
-    ),
-    "web": Format(
-        writer="to_web.write_web",
-        decoder="web",
-        generator="web",
-        contents="`web/`: a page to explore the latent space, for any static server, "
-        "without other requests",
-        runtimes={"chromium": Runtime("web_chromium", outside=True)},
-        install="npm install --ignore-scripts onnxruntime-web",
-        program=True,
-    ),
-}

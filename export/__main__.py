@@ -7,8 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from export import FORMATS, export_decoder
+from export import export_decoder
 from export.bundle import training_facts
+from export.formats import FORMATS
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.errors import ModelError, unknown
 

@@ -1,4 +1,4 @@
-"""What is known about an export format: one row of the table `FORMATS` for each."""
+"""The table of export formats, at the foot: one row knows all about a format."""
 
 import importlib
 import inspect
@@ -97,10 +97,80 @@ class Format:
         return decoder if decodes else None, self.generator if generates else None
 
 
-def table(formats: dict[str, Format]) -> str:
+def table() -> str:
     """The formats as a Markdown table."""
     lines = ["| format | what is written | needs |", "|---|---|---|"]
-    for name, row in formats.items():
+    for name, row in FORMATS.items():
         needs = f"`{row.install}` " if row.install else ""
         lines.append(f"| `{name}` | {row.contents} | {needs}|")
     return "\n".join(lines) + "\n"
+
+
+FORMATS = {
+    "saved_model": Format(
+        writer="to_saved_model.write_saved_model",
+        decoder="saved_model",
+        generator="saved_model",
+        contents="`saved_model/` with the signatures `decode` and `generate`",
+        runtimes={"tensorflow": Runtime("python_tensorflow")},
+        program=True,
+    ),
+    "onnx": Format(
+        writer="to_onnx.write_onnx",
+        decoder="decoder.onnx",
+        generator="generator.onnx",
+        contents="`decoder.onnx`, `generator.onnx`; the same weights give the same "
+        "bytes",
+        runtimes={
+            "onnxruntime": Runtime("python_onnxruntime"),
+            "onnx": Runtime("python_onnx"),
+            "numpy": Runtime("numpy_only"),
+            "opencv": Runtime("python_opencv"),
+            "tract": Runtime("python_tract"),
+            "node": Runtime("node_onnxruntime", outside=True),
+        },
+    ),
+    "litert": Format(
+        writer="to_litert.write_litert",
+        decoder="decoder.tflite",
+        generator="decoder.tflite",
+        contents="`decoder.tflite`, and one of a fixed batch size",
+        runtimes={"litert": Runtime("python_litert")},
+        install="pip install '.[litert]'",
+    ),
+    "openvino": Format(
+        writer="to_openvino.write_openvino",
+        decoder="openvino/decoder.xml",
+        generator="openvino/generator.xml",
+        contents="`openvino/`",
+        runtimes={"openvino": Runtime("python_openvino")},
+        install="pip install '.[openvino]'",
+    ),
+    "keras": Format(
+        writer="to_keras.write_keras",
+        decoder="decoder.keras",
+        generator=None,
+        contents="`decoder.keras`, which loads without this package",
+        runtimes={"keras": Runtime("python_keras")},
+        program=True,
+    ),
+    "c": Format(
+        writer="to_c.write_c",
+        decoder="c",
+        generator="c",
+        contents="`c/`: C99 source with its weights, for gcc alone",
+        runtimes={"c": Runtime("c_gcc")},
+        install="pip install '.[c]'",
+        program=True,
+    ),
+    "web": Format(
+        writer="to_web.write_web",
+        decoder="web",
+        generator="web",
+        contents="`web/`: a page to explore the latent space, for any static server, "
+        "without other requests",
+        runtimes={"chromium": Runtime("web_chromium", outside=True)},
+        install="npm install --ignore-scripts onnxruntime-web",
+        program=True,
+    ),
+}

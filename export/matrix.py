@@ -7,7 +7,8 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from export import FORMATS, export_decoder
+from export import export_decoder
+from export.formats import FORMATS
 from export.runtimes import RUNTIMES
 from export.verify import Check, verify
 

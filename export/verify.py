@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import FORMATS
+from export.formats import FORMATS
 from export.parity import max_error
 from export.reader import Bundle, find_bundle, read_bundle
 from export.runtimes import load_runtime

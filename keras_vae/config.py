@@ -180,7 +180,7 @@ class RunOptions:
                 raise unknown(field, getattr(self, field), choices(table))
         for name, flag in FLAGS.items():
             self._settle(name, flag)
-        formats = choices("export.FORMATS")
+        formats = choices("export.formats.FORMATS")
         if "none" in self.export and self.export != ("none",):
             raise UsageError(
                 f"export must be none alone, or formats; got {self.export!r}."

@@ -22,7 +22,7 @@ from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import UsageError, unknown, whole_number
 from keras_vae.objectives.table import OBJECTIVES, check_latents
 from keras_vae.objectives.terms import Objective, Terms, weighted_mean
-from keras_vae.training.pieces import ROWS, InPieces
+from keras_vae.training.in_pieces import ROWS, InPieces
 from keras_vae.training.trainer import FusedModel
 
 PARTS = ("encoder", "decoder", "latents", "likelihood", "objective")

@@ -7,8 +7,7 @@ out of date; the command writes them anew.
 import re
 from pathlib import Path
 
-from export import FORMATS
-from export.formats import table as formats_table
+from export.formats import table as formats
 from keras_vae.config import AXES, COMPONENTS, FLAGS
 from keras_vae.data.sources import SOURCES
 from keras_vae.options import choices
@@ -43,7 +42,7 @@ def options() -> str:
 TABLES = {
     "sources": sources,
     "options": options,
-    "formats": lambda: formats_table(FORMATS),
+    "formats": formats,
 }
 
 

@@ -6,7 +6,9 @@ from keras_vae.config import AXES, NAMES
 from keras_vae.options import choices, fits, options_of
 
 
-@pytest.mark.parametrize("table", [*AXES.values(), *NAMES.values(), "export.FORMATS"])
+@pytest.mark.parametrize(
+    "table", [*AXES.values(), *NAMES.values(), "export.formats.FORMATS"]
+)
 def test_choices_are_the_keys_of_the_table(table):
     module, _, name = table.rpartition(".")
     assert choices(table) == tuple(getattr(importlib.import_module(module), name))

@@ -2,13 +2,13 @@
 
 Each module has `load_decoder(path)` and, where there is a generator,
 `load_generator(path)`. Adding a runtime: one module, and a name in its format's row of
-`export.FORMATS`.
+`export.formats.FORMATS`.
 """
 
 import importlib
 from types import ModuleType
 
-from export import FORMATS
+from export.formats import FORMATS
 
 # from the runtime's name to the format that it runs
 RUNTIMES = {name: row for row in FORMATS.values() for name in row.runtimes}

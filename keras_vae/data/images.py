@@ -1,7 +1,8 @@
 """From arrays as they lie on disk to checked uint8 images and int64 labels.
 
-Everything downstream may rely on what leaves this module: images are uint8
-(N, H, W, C) with N >= 1 and 1 to 4 channels, labels are int64 (N,) and >= 0.
+Whoever reads a source may rely on what leaves this module: images are uint8
+(N, H, W, C) with N >= 1 and 1 to 4 channels, labels are int64 (N,) and >= 0. What is
+passed to `fit` is checked in `keras_vae.data.batches`.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The posterior of inverse autoregressive flow."""
+"""A posterior: inverse autoregressive flow."""
 
 import keras
 import numpy as np

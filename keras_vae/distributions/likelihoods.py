@@ -1,5 +1,7 @@
 """Likelihoods p(x|z): what a decoder's output says about the pixels.
 
+`Likelihood` is the contract; the table of names is in `keras_vae.distributions.table`.
+
 `params`, the decoder's output, is float (..., H, W, C * K): K blocks of C channels. `x`
 is float (B, H, W, C) in [0, 1] and broadcasts against the leading axes of `params`, so
 that one batch serves S samples.

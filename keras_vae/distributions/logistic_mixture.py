@@ -1,4 +1,4 @@
-"""The likelihood of 8-bit pixels."""
+"""A likelihood: the mixture of discretized logistics, for 8-bit pixels."""
 
 import keras
 import numpy as np

@@ -1,5 +1,7 @@
 """Posteriors q(z|x): how an encoder's output becomes a distribution over z.
 
+`Posterior` is the contract; the table of names is in `keras_vae.distributions.table`.
+
 S counts samples, B the images of a batch, D is `latent_dim`; densities are in nats per
 image, summed over the latent dimensions. Draws are differentiable in `params`.
 """

@@ -1,5 +1,7 @@
 """Priors p(z): where the latents of a generated image come from.
 
+`Prior` is the contract; the table of names is in `keras_vae.distributions.table`.
+
 `from_noise` is the one definition of a draw: every sampler, and the generator that is
 exported, feeds it with its own noise. D is `latent_dim`, N the number of draws.
 """

@@ -1,1 +1,1 @@
-"""Ways through the latent space of a trained model, and views of them."""
+"""Paths through the latent space of a trained model, and the pictures made of them."""

@@ -1,1 +1,1 @@
-"""What training minimizes, from the terms of one pass of the model."""
+"""What training minimizes, from the terms of one pass; the KL warm-up is in `elbo`."""

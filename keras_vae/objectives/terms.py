@@ -1,4 +1,4 @@
-"""The terms of an objective, and what an objective is; everything in nats per image."""
+"""`Terms`, what one pass found, and `Objective`, what every objective is; in nats."""
 
 import abc
 import dataclasses

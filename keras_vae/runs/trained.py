@@ -15,7 +15,7 @@ from keras_vae.errors import DataError, ModelError, UsageError
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
-from keras_vae.training.pieces import ROWS
+from keras_vae.training.in_pieces import ROWS
 
 
 def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:

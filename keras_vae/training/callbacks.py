@@ -1,4 +1,4 @@
-"""What is written during training: image grids, the history, the weights."""
+"""Callbacks of `train`: image grids, history, weights, and the end of a divergence."""
 
 import csv
 import time

@@ -1,4 +1,4 @@
-"""Where training on several devices will enter; today it is one device.
+"""Refuses distribution strategies: the seam where several devices will enter.
 
 Everything that depends on the number of replicas is to be found by this module's name:
 the noise and the sums of a step, the batches of a replica, who writes the files.

@@ -9,9 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from export import FORMATS, export_decoder
+from export import export_decoder
 from export.__main__ import main
 from export.decoder import decode_function, decoder_mean
+from export.formats import FORMATS
 from export.parity import Artifact, check_parity
 from export.to_onnx import convert, write_onnx
 from keras_vae.distributions.table import PRIORS

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import export
-from export import FORMATS, export_decoder
+from export import export_decoder
+from export.formats import FORMATS
 from export.parity import ROUNDED
 from export.reader import serialized
 from export.runtimes import RUNTIMES

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from export import FORMATS, export_decoder
+from export import export_decoder
 from export.decoder import decoder_mean
+from export.formats import FORMATS
 from export.parity import generator_calls, max_error, parity_batches
 from export.runtimes import RUNTIMES, load_runtime
 from keras_vae.distributions.portable_noise import noise

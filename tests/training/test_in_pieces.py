@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.training import pieces
-from keras_vae.training.pieces import InPieces
+from keras_vae.training import in_pieces
+from keras_vae.training.in_pieces import InPieces
 
 
 @pytest.mark.parametrize("number", [1, 6, 7, 8, 21, 22])
 def test_pieces_give_what_the_whole_gives(monkeypatch, number):
-    monkeypatch.setattr(pieces, "ROWS", 7)
+    monkeypatch.setattr(in_pieces, "ROWS", 7)
     sizes = []
 
     def function(x, y):
