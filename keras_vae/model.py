@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import parts
-from keras_vae.data import batches
+from keras_vae.data import checks
 from keras_vae.data.binarization import BINARIZATIONS, binarize
 from keras_vae.distributions.latents import Latents
 from keras_vae.distributions.likelihoods import Likelihood
@@ -121,7 +121,7 @@ class VAE(FusedModel):
         if self.num_classes is None:
             return x
         if label is None:
-            raise UsageError(batches.NO_LABEL)
+            raise UsageError(checks.NO_LABEL)
         return [x, label]
 
     def _params(self, x, label=None, training=False):
@@ -207,6 +207,7 @@ class VAE(FusedModel):
     def _scaled(self, x):
         """Images as float32 (B, H, W, C) in [0, 1]; integers are taken as 0 to 255."""
         x = ops.convert_to_tensor(x)
+        checks.check_shape(x.shape, self.image_shape)
         scale = 255.0 if keras.backend.is_int_dtype(x.dtype) else 1.0
         return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
 
@@ -259,7 +260,7 @@ class VAE(FusedModel):
         Returns:
             float32 (N, latent_dim).
         """
-        return self._encode(*batches.checked_arrays(x, label, self.image_spec))
+        return self._encode(*checks.checked_arrays(x, label, self.image_spec))
 
     def decode(self, z, label=None) -> np.ndarray:
         """The mean image of p(x|z).
@@ -274,7 +275,7 @@ class VAE(FusedModel):
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise UsageError(f"z must be (N, {self.latent_dim}); got {z.shape}.")
-        label = batches.checked_labels(label, len(z), self.image_spec)
+        label = checks.checked_labels(label, len(z), self.image_spec)
         return self._decode(z, label)
 
     def reconstruct(self, x, label=None) -> np.ndarray:

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.errors import DataError
-
 index_shuffle = tf.random.experimental.index_shuffle  # pyright: ignore
 
 
@@ -156,64 +154,6 @@ def _gathered(rows, images, labels, image_weight):
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
-
-
-def of_one_shape(
-    dataset: tf.data.Dataset, batch_size: int | None = None
-) -> tf.data.Dataset:
-    """Makes every batch (images, labels, weight) of the same static shape.
-
-    Shorter batches are padded with zeros of weight 0.
-
-    Args:
-        dataset: batches of images, (images, labels), (images, labels, weight), or
-            {"image": ..., "label": ...}. A data set that has the form already comes
-            back as it is.
-        batch_size: int, the length B of all batches; None takes that of the first one,
-            which is read for it.
-
-    Returns:
-        `tf.data.Dataset` of images (B, ...), labels int64 (B,), weight float32 (B,).
-
-    Raises:
-        DataError: If there is no batch.
-    """
-    spec = spec_of(dataset)
-    if isinstance(spec, tuple) and len(spec) == 3:
-        if all(part is not None and part.shape.is_fully_defined() for part in spec):
-            return dataset
-
-    def standard(images: Any, labels: Any = None, weight: Any = None):
-        if isinstance(images, dict):  # as tensorflow-datasets gives them
-            images, labels = images["image"], images.get("label")
-        length = tf.shape(images)[0]
-        if labels is not None and labels.shape.rank == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels is None or labels.shape.rank != 1:  # an autoencoder's (x, x)
-            labels = tf.zeros([length], tf.int64)
-        if weight is None:
-            weight = tf.ones([length])
-        return images, tf.cast(labels, tf.int64), tf.cast(weight, tf.float32)
-
-    dataset = dataset.map(standard)
-    if batch_size is None:
-        first = next(iter(dataset.take(1)), None)
-        if first is None:
-            raise DataError("The tf.data.Dataset gave no batch.")
-        shapes = [part.shape for part in first]
-    else:
-        shapes = [(batch_size, *spec.shape[1:]) for spec in spec_of(dataset)]
-
-    def padded(*parts):
-        missing = shapes[0][0] - tf.shape(parts[0])[0]
-        return tuple(
-            tf.ensure_shape(
-                tf.pad(part, [[0, missing]] + [[0, 0]] * (part.shape.rank - 1)), shape
-            )
-            for part, shape in zip(parts, shapes, strict=True)
-        )
-
-    return dataset.map(padded).prefetch(tf.data.AUTOTUNE)
 
 
 def spec_of(dataset) -> Any:

@@ -5,85 +5,55 @@ user passes to `fit` as `keras_vae.data.batches.Batches`, and chooses how many s
 into a call.
 """
 
-import contextlib
-import warnings
-
 import keras
 import tensorflow as tf
-from keras import ops
 
-from keras_vae.data.batches import Batches, ImageSpec, batches_of
+from keras_vae.data import streams
+from keras_vae.data.batches import Batches, batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.splits import divided
-from keras_vae.errors import UsageError, whole_number
+from keras_vae.training import arguments
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
+from keras_vae.training.image_model import ImageModel
 from keras_vae.training.strategy import check_one_device
 
-METRICS = ("loss", "elbo", "log_likelihood", "kl_divergence")
 
-
-class FusedModel(keras.Model):
-    """A `keras.Model` that trains on images, many steps in one call.
-
-    A subclass sets `image_shape`, `num_classes` and `seed`, and has `train_step` and
-    `test_step` for batches (images, labels, weight), which call `track`.
-    """
-
-    image_shape: tuple[int, int, int]
-    num_classes: int | None
-    seed: int
-    _fused = _fused_test = False
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self._trackers = [keras.metrics.Mean(name=name) for name in METRICS]
-
-    @property
-    def image_spec(self) -> ImageSpec:
-        """The images and labels that the model takes."""
-        return ImageSpec(self.image_shape, self.num_classes)
-
-    @property
-    def metrics(self):
-        return [*self._trackers]
-
-    def track(self, terms, losses):
-        """Counts a batch in the metrics; returns what they are so far.
-
-        Args:
-            terms: `Terms` of the batch.
-            losses: float (B,), what is minimized.
-        """
-        log_likelihood = ops.mean(terms.log_likelihood, axis=0)
-        values = (losses, terms.elbo, log_likelihood, terms.kl_divergence)  # each (B,)
-        for tracker, value in zip(self._trackers, values, strict=True):
-            tracker.update_state(value, sample_weight=terms.weight)
-        return self.get_metrics_result()
-
-    def evaluation_images(self, images):
-        """What evaluation sees of checked images."""
-        return images
+class FusedModel(ImageModel):
+    """An `ImageModel` that trains many steps in one call."""
 
     def compile(
         self,
         optimizer="adam",
-        *,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly: bool = False,
         steps_per_execution: int | str = "auto",
         jit_compile: bool | str = "auto",
-        **kwargs,
+        auto_scale_loss: bool = True,
     ):
         """Configures training; see `keras.Model.compile`.
 
         Args:
             optimizer: A name or a `keras.optimizers.Optimizer`.
+            loss: Refused, the objective is the loss.
+            loss_weights: Refused.
+            metrics: Refused, the terms of the objective are the metrics.
+            weighted_metrics: Refused.
+            run_eagerly: bool; see `keras.Model.compile`.
             steps_per_execution: int, the training steps in one compiled call;
                 `"auto"` chooses a third of a second's worth at most; 1 is the stock
                 Keras loop. It changes the speed, not the result.
             jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
                 convolutions on a CPU, where XLA is slow. It too changes the speed, not
                 the result.
-            **kwargs: Passed to `keras.Model.compile`.
+            auto_scale_loss: bool; see `keras.Model.compile`.
+
+        Raises:
+            UsageError: If a loss or a metric is given.
         """
+        arguments.refuse_losses(loss, loss_weights, metrics, weighted_metrics)
         self._steps_per_execution = steps_per_execution
         self._jit_compile_choice = jit_compile
         if jit_compile == "auto":
@@ -92,9 +62,10 @@ class FusedModel(keras.Model):
             )
         super().compile(
             optimizer,
+            run_eagerly=run_eagerly,
             steps_per_execution=self._stock_steps,
-            jit_compile=jit_compile,
-            **kwargs,
+            jit_compile=jit_compile and not run_eagerly,
+            auto_scale_loss=auto_scale_loss,
         )
         self.optimizer.build(self.trainable_variables)
 
@@ -109,28 +80,31 @@ class FusedModel(keras.Model):
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "steps_per_execution": self._steps_per_execution,
             "jit_compile": self._jit_compile_choice,
+            "run_eagerly": self.run_eagerly,
         }
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    @streams.in_one_sentence()
     def fit(
         self,
         x=None,
         y=None,
         batch_size=None,
         epochs=1,
-        *,
-        sample_weight=None,
-        shuffle=True,
-        initial_epoch=0,
-        steps_per_epoch=None,
+        verbose="auto",
+        callbacks=None,
         validation_split=0.0,
         validation_data=None,
-        validation_batch_size=None,
-        validation_steps=None,
+        shuffle=True,
         class_weight=None,
-        **kwargs,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
     ):
         """Trains the model; see `keras.Model.fit`.
 
@@ -142,18 +116,22 @@ class FusedModel(keras.Model):
                 of images, (images, labels) or (images, labels, weights), as a
                 `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator.
             y: int (N,), labels for a conditional model.
-            batch_size: int, images in an optimizer step; default 32.
+            batch_size: int, images in an optimizer step, where `x` is not in batches;
+                default 32.
             epochs: int, the epoch to train up to.
-            sample_weight: float (N,), how much each image counts.
-            shuffle: bool, whether the order is another in each epoch.
-            initial_epoch: int, the epoch to begin with.
-            steps_per_epoch: int, for epochs of another length than the data's.
+            verbose: As Keras has it.
+            callbacks: As Keras has them.
             validation_split: float in [0, 1), the last part of images in an array.
             validation_data: Data as `x`, or (x, y), or (x, y, sample_weight).
-            validation_batch_size: int; default: `batch_size`.
-            validation_steps: int; default: all.
+            shuffle: bool, whether the order is another in each epoch; a `tf.data`
+                set and a generator have their own.
             class_weight: Refused: use `sample_weight`.
-            **kwargs: `callbacks`, `verbose` and `validation_freq`, as Keras has them.
+            sample_weight: float (N,), how much each image counts.
+            initial_epoch: int, the epoch to begin with.
+            steps_per_epoch: int, for epochs of another length than the data's.
+            validation_steps: int; default: all.
+            validation_batch_size: int; default: `batch_size`.
+            validation_freq: int or list of epochs, as Keras has it.
 
         Returns:
             `keras.callbacks.History`.
@@ -165,9 +143,9 @@ class FusedModel(keras.Model):
         """
         self._assert_compile_called("fit")
         check_one_device(self)
-        if class_weight is not None:
-            raise UsageError("class_weight is not supported; use sample_weight.")
-        batch_size = _batch_size(batch_size)
+        arguments.refuse_class_weight(class_weight)
+        initial_epoch = arguments.first_epoch(callbacks, initial_epoch)
+        self._initial_epoch = None  # where a backup was restored before
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = divided(
                 x, y, sample_weight, validation_split
@@ -177,44 +155,53 @@ class FusedModel(keras.Model):
             y,
             sample_weight,
             spec=self.image_spec,
-            batch_size=batch_size,
+            batch_size=arguments.size("batch_size", batch_size, 32),
             seed=self.seed if shuffle else None,
             first_epoch=initial_epoch,
         )
-        if steps_per_epoch not in (None, batches.steps):
-            whole_number("steps_per_epoch", steps_per_epoch)
+        steps_per_epoch = arguments.size(
+            "steps_per_epoch", steps_per_epoch, batches.steps
+        )
+        if steps_per_epoch != batches.steps:
             batches = batches.in_epochs_of(steps_per_epoch)
-        _check_passes(batches, epochs - initial_epoch)
+        arguments.check_passes(batches, epochs - initial_epoch)
         self._choose_steps(batches)
         self._fused = self._is_fused(batches)
         if validation_data is not None:
             validation = self._evaluation_batches(
-                *_unpacked(validation_data),
-                batch_size=validation_batch_size or batch_size,
-                steps=validation_steps,
+                *arguments.unpacked(validation_data),
+                batch_size=arguments.size(
+                    "validation_batch_size", validation_batch_size, batch_size
+                ),
+                steps=arguments.size("validation_steps", validation_steps),
             )
-            _check_passes(validation, epochs - initial_epoch)
+            arguments.check_passes(validation, epochs - initial_epoch)
             validation_data, validation_steps = self._prepared(validation)
-        with _end_of_data(batches.steps):
+        with arguments.end_of_data(batches.steps):
             return super().fit(
                 batches.dataset(self.steps_per_execution if self._fused else None),
                 epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
                 initial_epoch=initial_epoch,
                 steps_per_epoch=batches.steps,
                 shuffle=False,  # the data set has its own order
                 validation_data=validation_data,
                 validation_steps=validation_steps,
-                **kwargs,
+                validation_freq=validation_freq,
             )
 
+    @streams.in_one_sentence()
     def evaluate(
         self,
         x=None,
         y=None,
         batch_size=None,
-        *,
+        verbose="auto",
         sample_weight=None,
         steps=None,
+        callbacks=None,
+        return_dict=False,
         **kwargs,
     ):
         """The mean metrics in nats per image; see `keras.Model.evaluate`.
@@ -225,35 +212,46 @@ class FusedModel(keras.Model):
             x: As for `fit`.
             y: int (N,), labels for a conditional model.
             batch_size: int; default 32.
+            verbose: As Keras has it.
+            callbacks: As Keras has them.
             sample_weight: float (N,), how much each image counts.
             steps: int, batches to look at; default: all.
-            **kwargs: Passed to `keras.Model.evaluate`.
+            return_dict: bool, whether to return a dict instead of a list.
+            **kwargs: What `keras.Model.fit` adds of its own.
 
         Returns:
-            The metrics, a list in the order of `metrics_names`, or a dict with
-            `return_dict=True`.
+            The metrics, a list in the order of `metrics_names`, or a dict.
         """
         self._assert_compile_called("evaluate")
         check_one_device(self)
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
             batches = self._evaluation_batches(
-                x, y, sample_weight, batch_size=batch_size, steps=steps
+                x,
+                y,
+                sample_weight,
+                batch_size=batch_size,
+                steps=arguments.size("steps", steps),
             )
             self._choose_steps(batches)
             x, steps = self._prepared(batches)
-        with self.noise_of(EVALUATION_SEED), _end_of_data(steps):
-            return super().evaluate(x, steps=steps, **kwargs)
+        with self.noise_of(EVALUATION_SEED), arguments.end_of_data(steps):
+            return super().evaluate(
+                x,
+                verbose=verbose,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
 
     def _evaluation_batches(self, *data, batch_size, steps):
         batches = batches_of(
             *data,
             spec=self.image_spec,
-            batch_size=_batch_size(batch_size),
+            batch_size=arguments.size("batch_size", batch_size, 32),
             prepare=self.evaluation_images,
         )
-        if steps is None:
-            return batches
-        return batches.first(whole_number("steps", steps))
+        return batches if steps is None else batches.first(steps)
 
     def _prepared(self, batches):
         """Evaluation data and their number of steps, in slices as chosen before."""
@@ -300,47 +298,6 @@ class FusedModel(keras.Model):
         """Seconds spent so far on compiling the fused training steps."""
         function = self.train_function
         return function.compile_seconds if isinstance(function, FusedFunction) else 0.0
-
-    @contextlib.contextmanager
-    def noise_of(self, seed: int):
-        """Lets the layers draw the noise of `seed`, and then go on where they were."""
-        states = [v for v in self.variables if v.name == "seed_generator_state"]
-        before = [state.numpy() for state in states]
-        for index, state in enumerate(states):
-            state.assign([seed, index])
-        try:
-            yield
-        finally:
-            for state, value in zip(states, before, strict=True):
-                state.assign(value)
-
-
-def _batch_size(given):
-    return 32 if given is None else whole_number("batch_size", given)
-
-
-def _check_passes(batches, number):
-    """Refuses to go several times through what can be read once."""
-    if batches.once and batches.steps is None and number > 1:
-        raise UsageError(
-            f"A generator gives its batches once, and {number} epochs need them as "
-            "often: pass steps_per_epoch or validation_steps, or an object that can be "
-            "iterated again."
-        )
-
-
-@contextlib.contextmanager
-def _end_of_data(steps):
-    """Where nobody knows the number of steps, the data's end is no fault to warn of."""
-    with warnings.catch_warnings():
-        if steps is None:
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-        yield
-
-
-def _unpacked(data):
-    """x, y and sample_weight of validation data."""
-    return data if isinstance(data, tuple | list) and len(data) <= 3 else (data,)
 
 
 def _has_convolutions(model):

@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.data.pipeline import (
-    evaluation_batches,
-    in_slices,
-    of_one_shape,
-    training_batches,
-)
+from keras_vae.data.pipeline import evaluation_batches, in_slices, training_batches
 
 NUM = 21
 IMAGES = np.arange(NUM, dtype=np.uint8).reshape(NUM, 1, 1, 1) * np.ones(
@@ -134,32 +129,3 @@ def test_slices_of_any_batches():
         np.concatenate([first[1], last[1]]).ravel()[:NUM], LABELS
     )
     assert not np.any(last[2][2:])
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda x, y: x,
-        lambda x, y: (x,),
-        lambda x, y: (x, y),
-        lambda x, y: (x, x),
-        lambda x, y: (x, y, tf.ones(tf.shape(y))),
-        lambda x, y: {"image": x},
-        lambda x, y: {"image": x, "label": y},
-    ],
-)
-def test_data_sets_of_others_get_one_shape(form):
-    theirs = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8).map(form)
-    ours = list(of_one_shape(theirs))
-    labeled = isinstance(parts := form(IMAGES, LABELS), dict) and "label" in parts
-    labeled |= isinstance(parts, tuple) and len(parts) > 1 and parts[1] is LABELS
-    images, labels, weight = (np.concatenate(part) for part in zip(*ours, strict=True))
-    np.testing.assert_array_equal(images[:NUM], IMAGES)
-    np.testing.assert_array_equal(labels[:NUM], LABELS if labeled else np.zeros(NUM))
-    np.testing.assert_array_equal(weight, [1] * NUM + [0] * 3)
-    assert {tuple(part.shape) for part, *_ in ours} == {(8, 4, 3, 2)}
-
-
-def test_a_data_set_of_one_shape_comes_back_as_it_is():
-    dataset = evaluation_batches(IMAGES, LABELS, batch_size=8)
-    assert of_one_shape(dataset) is dataset

@@ -1,0 +1,163 @@
+"""What images and labels must be, wherever they come from.
+
+Arrays are checked here; `keras_vae.data.streams` holds batches to the same rules.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_vae.errors import DataError, UsageError
+
+NO_LABEL = "A conditional VAE needs a label for each image; got none."
+
+
+class ImageSpec(NamedTuple):
+    """What a model takes.
+
+    Args:
+        image_shape: (H, W, C).
+        num_classes: int, or None for a model without labels.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int | None = None
+
+
+def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels that a model can take.
+
+    Args:
+        x: Images (N, H, W, C), (N, H, W) where C = 1, or flat (N, H * W * C), as
+            uint8, other integers in [0, 255], floats in [0, 1], or bool.
+        y: int (N,), or None for a model without labels.
+        spec: What the model takes.
+
+    Returns:
+        uint8 or float32 (N, H, W, C), and int64 (N,), zeros where the model has no use
+        for labels.
+
+    Raises:
+        DataError: If shapes or values break these rules.
+        UsageError: If a conditional model gets no labels.
+    """
+    try:
+        images = np.asarray(x)
+    except ValueError as error:  # a list of images of several shapes
+        raise DataError(f"Expected images of one shape: {error}") from error
+    check_shape(images.shape, spec.image_shape)
+    dtype = images.dtype.name
+    highest = highest_pixel(dtype)
+    if dtype not in ("uint8", "bool"):
+        check_range(images.min(), images.max(), dtype)
+    if dtype != "uint8":
+        images = images.astype("float32" if highest == 1 else "uint8", copy=False)
+    images = images.reshape(-1, *spec.image_shape)
+    return images, checked_labels(y, len(images), spec)
+
+
+def checked_labels(y, number: int, spec: ImageSpec) -> np.ndarray:
+    """Labels int64 (number,); see `checked_arrays`."""
+    if spec.num_classes is None:
+        return np.zeros(number, np.int64)
+    if y is None:
+        raise UsageError(NO_LABEL)
+    labels = np.asarray(y).reshape(-1).astype(np.int64)
+    check_labels(labels, number, spec.num_classes)
+    return labels
+
+
+def checked_weights(sample_weight, number: int) -> np.ndarray:
+    """Weights float32 (number,), one for each image."""
+    weight = np.asarray(sample_weight, np.float32).reshape(-1)
+    check_weights(len(weight), number)
+    return weight
+
+
+def check_weights(length, number) -> None:
+    """Refuses weights that are not one for each image."""
+    if length != number:
+        raise DataError(
+            f"Expected {number} sample weights, one for each image; got {length}."
+        )
+
+
+def check_labels(labels: np.ndarray, number, num_classes) -> None:
+    """Refuses labels that are not one class number for each image."""
+    if len(labels) != number or not np.isin(labels, range(num_classes)).all():
+        raise DataError(
+            f"Expected {number} labels from 0 to {num_classes - 1}; got "
+            f"{len(labels)}, from {min(labels, default=None)} to "
+            f"{max(labels, default=None)}."
+        )
+
+
+def highest_pixel(dtype: str) -> int:
+    """What stands for white in images of a dtype: 1 for floats and bool, else 255.
+
+    Raises:
+        DataError: If pixels cannot be of that dtype.
+    """
+    if keras.backend.is_float_dtype(dtype) or dtype == "bool":
+        return 1
+    if keras.backend.is_int_dtype(dtype):
+        return 255
+    raise DataError(f"Expected pixels as uint8, or as floats in [0, 1]; got {dtype}.")
+
+
+def check_range(low, high, dtype: str, where: str = "") -> None:
+    """Refuses pixels beyond black and white, and NaN.
+
+    Args:
+        low: The least value.
+        high: The greatest.
+        dtype: Of the pixels.
+        where: They are found, e.g. `" in batch 3"`.
+    """
+    highest = highest_pixel(dtype)
+    if not (low >= 0 and high <= highest):  # also refuses NaN
+        raise DataError(
+            f"Expected {dtype} pixels in [0, {highest}]; got values "
+            f"from {low} to {high}{where}. Scale the images, or pass uint8."
+        )
+
+
+def shapes_of(image_shape) -> list[tuple[int, ...]]:
+    """The shapes in which an image may come: with its channels, without one, flat."""
+    height, width, channels = image_shape
+    shapes = [tuple(image_shape), (height * width * channels,)]
+    return [*shapes, (height, width)] if channels == 1 else shapes
+
+
+def check_shape(shape, image_shape) -> None:
+    """Refuses what is not a batch of images.
+
+    Args:
+        shape: (N, ...), where N may be None.
+        image_shape: (H, W, C).
+    """
+    shape = tuple(shape)
+    fitting = shapes_of(image_shape)
+    if len(shape) > 1 and shape[0] != 0 and shape[1:] in fitting:
+        return
+    height, width, channels = image_shape
+    mend = ""
+    if shape[1:] == (channels, height, width):
+        mend = " These have the channels first: pass np.moveaxis(images, 1, -1)."
+    elif shape in fitting:
+        mend = " This is a single image: pass images[None], or batch the data set."
+    raise DataError(
+        f"Expected images of shape (N, {height}, {width}, {channels}) with N >= 1; got "
+        f"{shape}.{mend}"
+    )
+
+
+def of_dict(x):
+    """Images and labels of a dict as tensorflow-datasets gives them."""
+    if "image" not in x:
+        raise DataError(
+            f"Expected a dict with the key 'image', and 'label' where there are labels;"
+            f" got the keys {', '.join(map(repr, x)) or 'of none'}."
+        )
+    return x["image"], x.get("label")

@@ -1,0 +1,120 @@
+"""A Keras model of images: it checks what it is given, and says what it measures."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from keras_vae.data import checks, streams
+from keras_vae.data.batches import one_batch, stream_of
+from keras_vae.data.binarization import EVALUATION_SEED
+from keras_vae.data.checks import ImageSpec
+from keras_vae.data.splits import SupportsArray
+from keras_vae.training import arguments
+
+METRICS = ("loss", "elbo", "log_likelihood", "kl_divergence")
+
+
+class ImageModel(keras.Model):
+    """A `keras.Model` that takes images, and labels where it is conditional.
+
+    A subclass sets `image_shape`, `num_classes` and `seed`, and has `train_step` and
+    `test_step` for batches (images, labels, weight), which call `track`.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int | None
+    seed: int
+    _fused = _fused_test = False  # whether batches come in slices
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._trackers = [keras.metrics.Mean(name=name) for name in METRICS]
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """The images and labels that the model takes."""
+        return ImageSpec(self.image_shape, self.num_classes)
+
+    @property
+    def metrics(self):
+        return [*self._trackers]
+
+    def track(self, terms, losses):
+        """Counts a batch in the metrics; returns what they are so far.
+
+        Args:
+            terms: `Terms` of the batch.
+            losses: float (B,), what is minimized.
+        """
+        log_likelihood = ops.mean(terms.log_likelihood, axis=0)
+        values = (losses, terms.elbo, log_likelihood, terms.kl_divergence)  # each (B,)
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=terms.weight)
+        return self.get_metrics_result()
+
+    def evaluation_images(self, images):
+        """What evaluation sees of checked images."""
+        return images
+
+    @streams.in_one_sentence()
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Reconstructs images; see `keras.Model.predict` and `VAE.reconstruct`.
+
+        Args:
+            x: As for `fit`, or [images, labels] for a conditional model.
+            batch_size: int; default 32.
+            verbose: As Keras has it.
+            callbacks: As Keras has them.
+            steps: int, batches to look at; default: all.
+
+        Returns:
+            float32 (N, H, W, C) in [0, 1].
+        """
+        batch_size = arguments.size("batch_size", batch_size)
+        steps = arguments.size("steps", steps)
+        labeled = self.num_classes is not None
+        images, labels = arguments.images_and_labels(x, labeled)
+        if isinstance(images, SupportsArray | list):
+            images, labels = checks.checked_arrays(images, labels, self.image_spec)
+            inputs = [images, labels] if labeled else images
+        else:
+            stream = stream_of(x, self.image_spec)
+            inputs = stream.batches.map(
+                lambda images, labels, _: ((images, labels) if labeled else images,)
+            )
+            steps = steps or stream.steps
+        return super().predict(inputs, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
+    ):
+        """One step on one batch of arrays; see `keras.Model.train_on_batch`."""
+        arguments.refuse_class_weight(class_weight)
+        self._fused = False
+        batch = one_batch(x, y, sample_weight, self.image_spec)
+        return super().train_on_batch(*batch, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """The metrics of one batch of arrays; see `keras.Model.test_on_batch`."""
+        self._fused_test = False
+        batch = one_batch(x, y, sample_weight, self.image_spec, self.evaluation_images)
+        with self.noise_of(EVALUATION_SEED):
+            return super().test_on_batch(*batch, return_dict=return_dict)
+
+    def predict_on_batch(self, x):
+        """Reconstructs one batch of arrays; see `predict`."""
+        return self.predict(x, verbose=0)
+
+    @contextlib.contextmanager
+    def noise_of(self, seed: int):
+        """Lets the layers draw the noise of `seed`, and then go on where they were."""
+        states = [v for v in self.variables if v.name == "seed_generator_state"]
+        before = [state.numpy() for state in states]
+        for index, state in enumerate(states):
+            state.assign([seed, index])
+        try:
+            yield
+        finally:
+            for state, value in zip(states, before, strict=True):
+                state.assign(value)
