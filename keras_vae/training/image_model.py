@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.data import checks, streams
@@ -11,6 +12,7 @@ from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.checks import ImageSpec
 from keras_vae.data.splits import SupportsArray
 from keras_vae.training import arguments
+from keras_vae.training.tracing import each_model_once
 
 METRICS = ("loss", "elbo", "log_likelihood", "kl_divergence")
 
@@ -57,6 +59,7 @@ class ImageModel(keras.Model):
         """What evaluation sees of checked images."""
         return images
 
+    @each_model_once()
     @streams.in_one_sentence()
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Reconstructs images; see `keras.Model.predict` and `VAE.reconstruct`.
@@ -86,6 +89,7 @@ class ImageModel(keras.Model):
             steps = steps or stream.steps
         return super().predict(inputs, batch_size, verbose, steps, callbacks)
 
+    @each_model_once()
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
     ):
@@ -95,6 +99,7 @@ class ImageModel(keras.Model):
         batch = one_batch(x, y, sample_weight, self.image_spec)
         return super().train_on_batch(*batch, return_dict=return_dict)
 
+    @each_model_once()
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """The metrics of one batch of arrays; see `keras.Model.test_on_batch`."""
         self._fused_test = False
@@ -106,10 +111,14 @@ class ImageModel(keras.Model):
         """Reconstructs one batch of arrays; see `predict`."""
         return self.predict(x, verbose=0)
 
+    @property
+    def _noise_states(self):
+        return [v for v in self.variables if v.name == "seed_generator_state"]
+
     @contextlib.contextmanager
     def noise_of(self, seed: int):
         """Lets the layers draw the noise of `seed`, and then go on where they were."""
-        states = [v for v in self.variables if v.name == "seed_generator_state"]
+        states = self._noise_states
         before = [state.numpy() for state in states]
         for index, state in enumerate(states):
             state.assign([seed, index])
@@ -117,4 +126,14 @@ class ImageModel(keras.Model):
             yield
         finally:
             for state, value in zip(states, before, strict=True):
+                state.assign(value)
+
+    # Keras saves the weights without the noise, which would begin anew.
+
+    def save_own_variables(self, store):
+        store["noise"] = np.stack([state.numpy() for state in self._noise_states])
+
+    def load_own_variables(self, store):
+        if "noise" in store:  # not in files of before
+            for state, value in zip(self._noise_states, store["noise"], strict=True):
                 state.assign(value)

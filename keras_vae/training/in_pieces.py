@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_vae.training.tracing import each_model_once
+
 ROWS = 1024  # images encoded or decoded in one call
 
 
@@ -20,6 +22,7 @@ class InPieces:
     def __init__(self, function):
         self._function = tf.function(function, reduce_retracing=True)
 
+    @each_model_once()
     def __call__(self, *arrays) -> np.ndarray:
         pieces = [
             self._function(*(array[start : start + ROWS] for array in arrays)).numpy()

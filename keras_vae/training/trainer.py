@@ -16,6 +16,7 @@ from keras_vae.training import arguments
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.image_model import ImageModel
 from keras_vae.training.strategy import check_one_device
+from keras_vae.training.tracing import each_model_once
 
 
 class FusedModel(ImageModel):
@@ -86,6 +87,7 @@ class FusedModel(ImageModel):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    @each_model_once()
     @streams.in_one_sentence()
     def fit(
         self,
@@ -191,6 +193,7 @@ class FusedModel(ImageModel):
                 validation_freq=validation_freq,
             )
 
+    @each_model_once()
     @streams.in_one_sentence()
     def evaluate(
         self,
