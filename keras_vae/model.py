@@ -19,7 +19,7 @@ from keras_vae.distributions.likelihoods import Likelihood
 from keras_vae.distributions.noise import standard_uniform
 from keras_vae.distributions.portable_noise import check_seed
 from keras_vae.distributions.table import LIKELIHOODS
-from keras_vae.errors import UsageError, unknown, whole_number
+from keras_vae.errors import UsageError, whole_number
 from keras_vae.objectives.table import OBJECTIVES, check_latents
 from keras_vae.objectives.terms import Objective, Terms, weighted_mean
 from keras_vae.training.in_pieces import ROWS, InPieces
@@ -40,12 +40,14 @@ class VAE(FusedModel):
     Images are uint8, or float in [0, 1]; labels are used by conditional models only.
 
     Args:
-        encoder: A built `keras.Model`: x (B, H, W, C) -> posterior parameters (B, P),
-            or the pair [mean, log_var], each (B, latent_dim). A conditional one takes
+        encoder: A `keras.Model`: x (B, H, W, C) -> posterior parameters (B, P), or the
+            pair [mean, log_var], each (B, latent_dim). A conditional one takes
             [x, label].
-        decoder: A built `keras.Model`: z (B, latent_dim) -> likelihood parameters
+        decoder: A `keras.Model`: z (B, latent_dim) -> likelihood parameters
             (B, H, W, C * K), logits for `"bernoulli"`. A conditional one takes
             [z, label].
+        image_shape: (H, W, C), and
+        latent_dim: int, for networks of your own class that were never called.
         posterior, prior, likelihood, objective: Each a name in its table (`POSTERIORS`
             and so on), a config dict, or an instance.
         latents: `Latents` of several levels, in place of `posterior` and `prior`.
@@ -87,18 +89,19 @@ class VAE(FusedModel):
         num_classes: int | None = None,
         binarization: str = "grey",
         seed: int = 0,
+        image_shape: tuple[int, int, int] | None = None,
+        latent_dim: int | None = None,
         **kwargs,
     ):
+        parts.check_keywords(kwargs, VAE)
         super().__init__(**kwargs)
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = parts.input_shape(encoder, "encoder", num_classes)
-        (self.latent_dim,) = parts.input_shape(decoder, "decoder", num_classes)
-        self.num_samples = num_samples
-        self.num_classes = num_classes
-        if binarization not in BINARIZATIONS:
-            raise unknown("binarization", binarization, BINARIZATIONS)
-        self.binarization = binarization
+        self.encoder, self.decoder = parts.networks(
+            encoder, decoder, image_shape, latent_dim, num_classes
+        )
+        self.image_shape = self.encoder.inputs[0].shape[1:]
+        self.latent_dim = self.decoder.inputs[0].shape[1]
+        self.num_samples, self.num_classes = num_samples, num_classes
+        self.binarization = parts.choice("binarization", binarization, BINARIZATIONS)
         self.pixel_noise = keras.random.SeedGenerator(seed)
         self.seed = seed
         if latents is None:
@@ -108,8 +111,8 @@ class VAE(FusedModel):
         self.likelihood = parts.component(likelihood, LIKELIHOODS, Likelihood)
         self.objective = parts.component(objective, OBJECTIVES, Objective)
         check_latents(self.objective, latents)
-        parts.check_encoder(encoder, latents.num_params, self.latent_dim)
-        parts.check_decoder(decoder, self.image_shape, self.likelihood)
+        parts.check_encoder(self.encoder, latents.num_params, self.latent_dim)
+        parts.check_decoder(self.decoder, self.image_shape, self.likelihood)
         if not self.prior.built:
             self.prior.build(self.image_shape)
         self.built = True
@@ -241,8 +244,7 @@ class VAE(FusedModel):
         x, label, weight = keras.utils.unpack_x_y_sample_weight(data)
         self._clear_losses()
         terms = self.terms(self._observed(x), label, weight)
-        losses = self.objective.loss(terms)
-        return self.track(terms, losses + sum(self.losses))
+        return self.track(terms, self.objective.loss(terms) + sum(self.losses))
 
     def evaluation_images(self, images):
         """What evaluation sees of images: binarized once and for all, if at all."""
@@ -301,11 +303,7 @@ class VAE(FusedModel):
         """
         seed = check_seed(seed)
         num_images = whole_number("num_images", num_images)
-        if label is None:
-            label = np.arange(num_images) % (self.num_classes or 1)
-        elif self.num_classes is None:
-            raise UsageError("This model is not conditional; leave the label out.")
-        label = np.broadcast_to(label, num_images)
+        label = checks.labels_in_turn(label, num_images, self.num_classes)
         self.refresh_prior()
         z = [
             self.latents.draw(seed, min(ROWS, num_images - start), first_image=start)

@@ -1,6 +1,8 @@
 """The parts of a model: made from a name, a config or an instance, and checked."""
 
+import inspect
 import warnings
+from collections.abc import Callable
 
 import keras
 
@@ -8,9 +10,10 @@ from keras_vae.distributions.latents import OneLevel
 from keras_vae.distributions.likelihoods import Likelihood
 from keras_vae.distributions.posteriors import Posterior
 from keras_vae.distributions.priors import Prior
-from keras_vae.distributions.table import POSTERIORS, PRIORS
+from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError, unknown
-from keras_vae.networks import ends_in_sigmoid
+from keras_vae.networks import ends_in_sigmoid, mlp
+from keras_vae.objectives.table import OBJECTIVES
 
 
 def component(value, table: dict, contract: type, **kwargs):
@@ -36,20 +39,32 @@ def component(value, table: dict, contract: type, **kwargs):
     """
     kind = contract.__name__.lower()
     if isinstance(value, str):
-        if value not in table:
-            raise unknown(kind, value, table)
-        return table[value](**kwargs)
-    if isinstance(value, dict):
+        return table[choice(kind, value, table)](**kwargs)
+    if isinstance(value, dict) and "class_name" in value:
         scope = {member.__name__: member for member in table.values()}
-        value = keras.saving.deserialize_keras_object(
-            {"config": {}} | value, custom_objects=scope
-        )
+        name = value["class_name"].removeprefix("keras_vae>")
+        if name in scope:  # wherever the config says that it lives
+            value = {"class_name": name, "config": value.get("config", {})}
+        try:
+            value = keras.saving.deserialize_keras_object(value, custom_objects=scope)
+        except TypeError as error:
+            if name not in scope:
+                raise unknown(kind, name, scope) from error
+            reason = str(error).rpartition("Exception encountered: ")[2].strip(" .\n")
+            raise UsageError(f"The {kind} cannot be {value}: {reason}.") from error
     if not isinstance(value, contract):
         raise UsageError(
             f"The {kind} must be a keras_vae.{contract.__name__}, a name or a config; "
             f"got {type(value).__name__}."
         )
     return value
+
+
+def choice(kind: str, name: str, table: dict) -> str:
+    """A name that is in a table; see `errors.unknown`."""
+    if name not in table:
+        raise unknown(kind, name, table)
+    return name
 
 
 def one_level(posterior, prior, latent_dim: int, seed: int) -> OneLevel:
@@ -60,35 +75,68 @@ def one_level(posterior, prior, latent_dim: int, seed: int) -> OneLevel:
     )
 
 
-def input_shape(network: keras.Model, name: str, num_classes: int | None) -> tuple:
-    """The shape, without the batch axis, of what a network takes beside the label.
+def networks(encoder, decoder, image_shape, latent_dim, num_classes) -> tuple:
+    """Encoder and decoder as models whose shapes are known.
 
     Args:
-        network: The model.
-        name: `"encoder"` or `"decoder"`.
-        num_classes: int, where it takes a label too.
+        encoder: A Functional or Sequential model with an input, or a model of a user's
+            own class.
+        decoder: The same.
+        image_shape: (H, W, C), or None to take the encoder's, which it has from its
+            input, or from a call.
+        latent_dim: int, or None to take the decoder's.
+        num_classes: int, where both take a label too.
+
+    Returns:
+        What was given, or a Functional model around it.
 
     Raises:
-        UsageError: If it is not built, or takes something else.
+        UsageError: If an input is not known, or not that of a VAE.
     """
-    if not network.built:
-        raise UsageError(f"The {name} must be built; begin it with keras.Input(shape).")
-    first, *others = _shapes(network.input_shape)
+    latent_shape = None if latent_dim is None else (latent_dim,)
+    return (
+        _network(encoder, "encoder", image_shape, num_classes),
+        _network(decoder, "decoder", latent_shape, num_classes),
+    )
+
+
+def _network(given, name, shape, num_classes):
+    argument, rank, what = _TAKEN[name]
+    shapes, symbolic = _input_shapes(given)
+    if shapes is None:
+        if shape is None:
+            raise UsageError(
+                f"The {name} must be built; begin it with keras.Input(shape), call it "
+                f"once, or pass VAE(..., {argument}=...)."
+            )
+        shapes = [(None, *shape), (None,)][: 1 if num_classes is None else 2]
     expected = 1 if num_classes is None else 2
-    if 1 + len(others) != expected:
+    if len(shapes) != expected:
         raise UsageError(
             f"The {name} must take {expected} input(s) for num_classes={num_classes}; "
-            f"it takes {1 + len(others)}."
+            f"it takes {len(shapes)}."
         )
-    rank, what = _TAKEN[name]
-    if len(first) != rank:
-        raise UsageError(f"The {name} takes {first} and must take {what}.")
-    return tuple(first[1:])
+    taken = tuple(shapes[0][1:])
+    if 1 + len(taken) != rank:
+        raise UsageError(f"The {name} takes {shapes[0]} and must take {what}.")
+    if shape is not None and tuple(shape) != taken:
+        raise UsageError(f"The {name} takes {taken}; {argument} says {shape}.")
+    if symbolic:
+        return given
+    inputs = keras.Input(taken)
+    if num_classes is not None:
+        inputs = [inputs, keras.Input((), dtype="int64", name="label")]
+    return keras.Model(inputs, given(inputs), name=name)
 
 
-_TAKEN = {  # rank, and what it is
-    "encoder": (4, "x (B, H, W, C); begin it with keras.Input((H, W, C))"),
+_TAKEN = {  # the argument of VAE that says it, its rank, and what it is
+    "encoder": (
+        "image_shape",
+        4,
+        "x (B, H, W, C); begin it with keras.Input((H, W, C))",
+    ),
     "decoder": (
+        "latent_dim",
         2,
         "a flat z (B, latent_dim); begin it with keras.Input((latent_dim,)) and "
         "keras.layers.Reshape to what it needs",
@@ -96,15 +144,88 @@ _TAKEN = {  # rank, and what it is
 }
 
 
+def _input_shapes(given):
+    """The shapes of a network's inputs or None, and whether it is made of symbols.
+
+    A class of a user's own has no symbolic input, but knows what it was called on.
+    """
+    try:
+        shapes, symbolic = given.input_shape, True
+    except AttributeError:
+        shapes, symbolic = (given.get_build_config() or {}).get("input_shape"), False
+    if shapes is None:
+        return None, False
+    shapes = shapes if isinstance(shapes[0], list | tuple) else [shapes]
+    return shapes, symbolic and shapes[0][0] is None  # else it is for one batch size
+
+
 def check_encoder(encoder: keras.Model, num_params: int, latent_dim: int) -> None:
     """Refuses an encoder that does not give the posterior's parameters."""
-    width = sum(shape[-1] for shape in _shapes(encoder.output_shape))
-    if width != num_params:
+    output = _output(encoder)
+    outputs = output if isinstance(output, list | tuple) else [output]
+    if isinstance(output, dict):
         raise UsageError(
-            f"The encoder must give {num_params} numbers an image for latent_dim="
-            f"{latent_dim}; it gives {width}. Change its last layer or the decoder's "
-            "input."
+            f"The encoder must give one tensor or the pair [mean, log_var]; it gives a "
+            f"dict of {', '.join(output)}."
         )
+    if any(len(tensor.shape) != 2 for tensor in outputs):
+        shapes = " and ".join(str(tensor.shape) for tensor in outputs)
+        raise UsageError(
+            f"The encoder must give flat parameters (B, {num_params}); it gives "
+            f"{shapes}. End it with keras.layers.Flatten and Dense."
+        )
+    widths = [tensor.shape[1] for tensor in outputs]
+    pair = [latent_dim, latent_dim]
+    unequal = len(widths) == 2 and sum(pair) == num_params and widths != pair
+    if sum(widths) == num_params and not unequal:
+        return
+    if len(widths) > 2:
+        raise UsageError(
+            f"The encoder must give the two [mean, log_var]; it gives {len(widths)}. "
+            "Leave z out, the model draws it itself: keras.Model(x, [mean, log_var])."
+        )
+    raise UsageError(
+        f"The encoder must give {num_params} numbers an image for latent_dim="
+        f"{latent_dim}; it gives {' + '.join(map(str, widths))}. Change its last layer "
+        "or the decoder's input."
+    )
+
+
+def _output(network):
+    """What a network gives, in symbols; a Sequential model gives one tensor."""
+    if isinstance(network, keras.Sequential):
+        return network.outputs[0]
+    return network.output
+
+
+def check_keywords(keywords: dict, takes: Callable) -> None:
+    """Refuses keywords that no Keras model takes, and says where they belong.
+
+    Args:
+        keywords: Of `VAE`, beyond its own.
+        takes: `VAE`, whose own keywords are suggested for misspelt ones.
+    """
+    for name, value in keywords.items():
+        if name in ("name", "dtype", "trainable"):
+            continue
+        for place, part in _places():
+            if name in inspect.signature(part).parameters:
+                place = place.format(part.__name__, f"{name}={value!r}")
+                raise UsageError(f"VAE takes no {name}; pass it as {place}.")
+        own = [key for key in inspect.signature(takes).parameters if key != "kwargs"]
+        raise unknown("argument", name, own)
+
+
+def _places():
+    """Where an argument may belong: how to write it there, and what takes it."""
+    tables = {"objective": OBJECTIVES, "prior": PRIORS, "likelihood": LIKELIHOODS}
+    for argument, table in tables.items():
+        yield from ((f"{argument}={{}}({{}})", part) for part in table.values())
+    yield "encoder, decoder = {}(..., {})", mlp
+    yield from (("posterior={}({})", part) for part in POSTERIORS.values())
+    yield "vae.{}({})", keras.Model.compile
+    yield "vae.{}(images, {})", keras.Model.fit
+    yield "vae.compile(keras.optimizers.{}({}))", keras.optimizers.Adam
 
 
 def check_decoder(decoder: keras.Model, image_shape, likelihood: Likelihood) -> None:
@@ -112,6 +233,9 @@ def check_decoder(decoder: keras.Model, image_shape, likelihood: Likelihood) -> 
 
     A sigmoid at its end, where the likelihood takes logits, is warned of.
     """
+    output = _output(decoder)
+    if isinstance(output, list | tuple | dict):
+        raise UsageError(f"The decoder must give one tensor; it gives {len(output)}.")
     height, width, channels = image_shape
     expected = (height, width, channels * likelihood.num_params)
     if tuple(decoder.output_shape[1:]) != expected:
@@ -136,7 +260,3 @@ def export_signature(encoder: keras.Model) -> list:
         for tensor, name in zip(encoder.inputs, names, strict=True)
     ]
     return signature if len(signature) == 1 else [signature]
-
-
-def _shapes(shape):
-    return shape if isinstance(shape, list) else [shape]

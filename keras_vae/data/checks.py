@@ -68,6 +68,19 @@ def checked_labels(y, number: int, spec: ImageSpec) -> np.ndarray:
     return labels
 
 
+def labels_in_turn(label, number: int, num_classes: int | None) -> np.ndarray:
+    """Labels (number,) to generate: those given, one for all, or all classes in turn.
+
+    Raises:
+        UsageError: If there is a label and the model takes none.
+    """
+    if label is None:
+        label = np.arange(number) % (num_classes or 1)
+    elif num_classes is None:
+        raise UsageError("This model is not conditional; leave the label out.")
+    return np.broadcast_to(label, number)
+
+
 def checked_weights(sample_weight, number: int) -> np.ndarray:
     """Weights float32 (number,), one for each image."""
     weight = np.asarray(sample_weight, np.float32).reshape(-1)
