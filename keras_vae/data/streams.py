@@ -94,19 +94,22 @@ def of_one_shape(
         `tf.data.Dataset` of images (B, H, W, C), labels (B,), weight (B,).
     """
     spec: Any = data.element_spec
-    if batch_size is None:
-        first = spec[0] if spec[0].shape[0] else next(iter(data.take(1)))[0]
-        batch_size = first.shape[0]
+    size: Any = batch_size or spec[0].shape[0]
+    if size is None:
+        first = next(iter(data.take(1)), None)
+        if first is None:
+            raise DataError("The tf.data.Dataset gave no batch.")
+        size = first[0].shape[0]
 
     @tf.autograph.experimental.do_not_convert
     def padded(*parts):
-        length = tf.shape(parts[0])[0]
-        missing = batch_size - length
-        missing = _check(_check_length, missing >= 0, [length, batch_size], missing)
+        count = tf.shape(parts[0])[0]
+        missing = size - count
+        missing = _check(_check_length, missing >= 0, [count, size], missing)
         return tuple(
             tf.ensure_shape(
                 tf.pad(part, [[0, missing]] + [[0, 0]] * (part.shape.rank - 1)),
-                (batch_size, *part.shape[1:]),
+                (size, *part.shape[1:]),
             )
             for part in parts
         )
@@ -149,12 +152,12 @@ def _checked_labels(labels, length, spec):
     """Labels int64 (B,); see `checks.checked_labels`."""
     if spec.num_classes is None:
         return tf.zeros([length], tf.int64)
-    if labels is None:
+    if labels is None or (labels.shape.rank or 0) > 2:  # an autoencoder's (x, x)
         raise UsageError(checks.NO_LABEL)
     labels = tf.reshape(tf.cast(labels, tf.int64), [-1])
     in_range = tf.reduce_all((labels >= 0) & (labels < spec.num_classes))
     return _check(
-        lambda *found: checks.check_labels(*found, spec.num_classes),
+        lambda labels, length: checks.check_labels(labels, length, spec.num_classes),
         (tf.size(labels) == length) & in_range,
         [labels, length],
         labels,

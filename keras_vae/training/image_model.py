@@ -1,6 +1,7 @@
 """A Keras model of images: it checks what it is given, and says what it measures."""
 
 import contextlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,7 +62,9 @@ class ImageModel(keras.Model):
 
     @each_model_once()
     @streams.in_one_sentence()
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    def predict(
+        self, x, batch_size=None, verbose: Any = "auto", steps=None, callbacks=None
+    ):
         """Reconstructs images; see `keras.Model.predict` and `VAE.reconstruct`.
 
         Args:
@@ -78,7 +81,7 @@ class ImageModel(keras.Model):
         steps = arguments.size("steps", steps)
         labeled = self.num_classes is not None
         images, labels = arguments.images_and_labels(x, labeled)
-        if isinstance(images, SupportsArray | list):
+        if isinstance(images, SupportsArray | list):  # pyright: ignore
             images, labels = checks.checked_arrays(images, labels, self.image_spec)
             inputs = [images, labels] if labeled else images
         else:
