@@ -43,8 +43,9 @@ def component(value, table: dict, contract: type, **kwargs):
     if isinstance(value, dict) and "class_name" in value:
         scope = {member.__name__: member for member in table.values()}
         name = value["class_name"].removeprefix("keras_vae>")
+        value = {"config": {}} | value
         if name in scope:  # wherever the config says that it lives
-            value = {"class_name": name, "config": value.get("config", {})}
+            value = {"class_name": name, "config": value["config"]}
         try:
             value = keras.saving.deserialize_keras_object(value, custom_objects=scope)
         except TypeError as error:

@@ -220,11 +220,24 @@ def _check_memory(shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:
         )
 
 
+def nearest(name: str, cutoff: float = 0.9) -> str | None:
+    """The data set of tensorflow-datasets that a name stands for, if one is near.
+
+    Args:
+        name: The name, in any case, without `tfds:`.
+        cutoff: float in [0, 1], how alike they must be.
+    """
+    import tensorflow_datasets as tfds
+
+    names = tfds.list_builders(with_community_datasets=False)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)
+    return near[0] if near else None
+
+
 def _unknown(name: str, tfds) -> UsageError:
     """Like `errors.unknown`, without the list of more than a thousand names."""
-    names = tfds.list_builders(with_community_datasets=False)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean 'tfds:{near[0]}'?" if near else "See tfds.list_builders()."
+    near = nearest(name, cutoff=0.6)
+    hint = f"Did you mean 'tfds:{near}'?" if near else "See tfds.list_builders()."
     return UsageError(
         f"Unknown dataset 'tfds:{name}'; tensorflow-datasets {tfds.__version__} has"
         f" none of that name. {hint}"

@@ -67,7 +67,7 @@ def load(
     order of the source. Values are checked as `images.to_uint8` says.
 
     Args:
-        name: `"mnist"`, `"fashion_mnist"` or `"tfds:NAME"`, through
+        name: `"mnist"`, `"fashion_mnist"`, in any case, or `"tfds:NAME"`, through
             tensorflow-datasets; `"digits"`, 5,000 MNIST digits that need no download;
             `"auto"`, MNIST where it is on disk or can be downloaded and `digits`
             otherwise; or the path of a folder with IDX files, of a `.npz` or of a
@@ -91,7 +91,7 @@ def load(
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"Invalid seed {seed!r}; expected a whole number >= 0.")
-    name = os.fspath(name)
+    name = _spelled(os.fspath(name))
     raw = _reader(name)(name)
     splits = to_splits(raw.splits)
     train, validation, test = _divide(splits, int(seed), validation_images, raw.name)
@@ -117,7 +117,20 @@ def _reader(name: str):
         return SOURCES[name]
     if location(name) is not None:
         return SOURCES["PATH"]
+    near = from_tfds.nearest(name)
+    if near is not None and near not in SOURCES:
+        raise UsageError(
+            f"Unknown dataset {name!r}; for that of tensorflow-datasets pass "
+            f"'tfds:{near}'."
+        )
     raise unknown("dataset", name, SOURCES)
+
+
+def _spelled(name: str) -> str:
+    """A name of `SOURCES` in the case it has there; any other as it is."""
+    if name.lower() in SOURCES and location(name) is None:
+        return name.lower()
+    return name
 
 
 def location(name: str) -> Path | None:
