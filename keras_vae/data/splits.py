@@ -57,7 +57,7 @@ class Split(Protocol):
         """The mean over all images, float (H, W, C) in [0, 1]."""
         ...
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> "ArraySplit":
+    def take(self, rows: Sequence[int] | np.ndarray | slice) -> "ArraySplit":
         """Some of the images, in memory."""
         ...
 
