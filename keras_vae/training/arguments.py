@@ -14,7 +14,7 @@ from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import UsageError, whole_number
 
 
-def size(name: str, value, default: int | None = None) -> Any:
+def size(name: str, value: Any, default: Any = None) -> Any:
     """An argument that is None, which stands for a default, or a whole number >= 1."""
     return default if value is None else whole_number(name, value)
 
