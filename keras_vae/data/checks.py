@@ -46,11 +46,12 @@ def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:  # a list of images of several shapes
         raise DataError(f"Expected images of one shape: {error}") from error
     check_shape(images.shape, spec.image_shape)
-    dtype = images.dtype.name
-    highest = highest_pixel(dtype)
-    if dtype not in ("uint8", "bool"):
+    if images.dtype == bool:
+        images = np.uint8(255) * images
+    if images.dtype != np.uint8:
+        dtype = images.dtype.name
+        highest = highest_pixel(dtype)
         check_range(images.min(), images.max(), dtype)
-    if dtype != "uint8":
         images = images.astype("float32" if highest == 1 else "uint8", copy=False)
     images = images.reshape(-1, *spec.image_shape)
     return images, checked_labels(y, len(images), spec)
@@ -106,13 +107,13 @@ def check_labels(labels: np.ndarray, number, num_classes) -> None:
 
 
 def highest_pixel(dtype: str) -> int:
-    """What stands for white in images of a dtype: 1 for floats and bool, else 255.
+    """What stands for white in images of a dtype: 1 for floats, 255 for integers.
 
     Raises:
         DataError: If pixels cannot be of that dtype.
     """
     kind = dtype.rstrip("0123456789")
-    if kind in ("float", "bfloat", "bool"):
+    if kind in ("float", "bfloat"):
         return 1
     if kind in ("int", "uint"):
         return 255

@@ -122,6 +122,8 @@ def _checked_images(images, number, spec):
     if not isinstance(images, tf.Tensor):
         kind = type(images).__name__
         raise DataError(f"Expected the images of a batch in one tensor; got a {kind}.")
+    if images.dtype == tf.bool:
+        images = tf.cast(images, tf.uint8) * 255
     dtype = images.dtype
     highest = checks.highest_pixel(dtype.name)
     if images.shape.rank is not None and images.shape[1:].is_fully_defined():
@@ -133,7 +135,7 @@ def _checked_images(images, number, spec):
             [tf.shape(images)],
             images,
         )
-    if dtype not in (tf.uint8, tf.bool):
+    if dtype != tf.uint8:
         images = tf.cast(images, tf.float32 if highest == 1 else tf.int64)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = _check(
