@@ -164,7 +164,7 @@ def stream_of(x, spec: ImageSpec, seed: int | None = None, first_epoch: int = 0)
         return _of_dataset(x, spec)
     if isinstance(x, keras.utils.PyDataset):
         return _of_py_dataset(x, spec, seed, first_epoch)
-    if isinstance(x, Iterable):
+    if isinstance(x, Iterable) and not isinstance(x, str):
         return _of_iterable(x, spec)
     raise UsageError(
         f"Expected an array of images, or batches of them in a tf.data.Dataset, a "

@@ -72,12 +72,17 @@ def labels_in_turn(label, number: int, num_classes: int | None) -> np.ndarray:
     """Labels (number,) to generate: those given, one for all, or all classes in turn.
 
     Raises:
-        UsageError: If there is a label and the model takes none.
+        UsageError: If there is a label and the model takes none, or labels do not fit.
     """
     if label is None:
         label = np.arange(number) % (num_classes or 1)
     elif num_classes is None:
         raise UsageError("This model is not conditional; leave the label out.")
+    elif np.shape(label) not in ((), (number,)):
+        raise UsageError(
+            f"Expected one label, or {number}, one for each image; got labels of shape "
+            f"{np.shape(label)}."
+        )
     return np.broadcast_to(label, number)
 
 

@@ -50,6 +50,11 @@ def refuse_class_weight(class_weight) -> None:
 
 def unpacked(data):
     """x, y and sample_weight of validation data."""
+    if isinstance(data, tuple) and len(data) > 3:
+        raise UsageError(
+            "validation_data must be x, (x, y) or (x, y, sample_weight); got "
+            f"{len(data)} parts."
+        )
     return data if isinstance(data, tuple | list) and len(data) <= 3 else (data,)
 
 

@@ -12,6 +12,7 @@ from keras_vae.data import streams
 from keras_vae.data.batches import Batches, batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.splits import divided
+from keras_vae.errors import whole_number
 from keras_vae.training import arguments
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.image_model import ImageModel
@@ -52,9 +53,11 @@ class FusedModel(ImageModel):
             auto_scale_loss: bool; see `keras.Model.compile`.
 
         Raises:
-            UsageError: If a loss or a metric is given.
+            UsageError: If a loss or a metric is given, or no number of steps.
         """
         arguments.refuse_losses(loss, loss_weights, metrics, weighted_metrics)
+        if steps_per_execution != "auto":
+            whole_number("steps_per_execution", steps_per_execution)
         self._steps_per_execution = steps_per_execution
         self._jit_compile_choice = jit_compile
         if jit_compile == "auto":

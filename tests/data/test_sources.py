@@ -170,6 +170,17 @@ def test_digits_need_neither_tensorflow_nor_mlxtends_heavy_half():
 # --- names --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["Digits", "DIGITS"])
+def test_names_in_any_case(name):
+    assert load(name).name == "digits"
+
+
+@pytest.mark.parametrize("name", ["cifar10", "CIFAR-10", "Cifar10"])
+def test_a_name_of_tensorflow_datasets_is_answered_with_its_prefix(name):
+    with pytest.raises(UsageError, match="Unknown dataset.* pass 'tfds:cifar10'"):
+        load(name)
+
+
 def test_unknown_names():
     with pytest.raises(UsageError, match="Unknown dataset 'digit'.*mean 'digits'"):
         load("digit")

@@ -101,6 +101,7 @@ DATA = {
         lambda: data_set(tf.RaggedTensor.from_tensor(X)),
         "in one tensor; got a RaggedTensor",
     ),
+    "a name": (lambda: "mnist", "^Expected an array of images.*got str"),
     "a number": (lambda: 3, "^Expected an array of images, or batches of them.*int"),
     "nothing": (lambda: None, "^Expected an array of images.*got NoneType"),
 }
@@ -172,6 +173,11 @@ FIT = {
         {"validation_data": X, "validation_steps": 0},
         "validation_steps must be a whole number",
     ),
+    "validation_data of four": (
+        (X,),
+        {"validation_data": (X, LABELS, None, None)},
+        r"must be x, \(x, y\) or \(x, y, sample_weight\); got 4 parts",
+    ),
     "validation_data, channels first": ((X,), {"validation_data": FIRST}, FIRST_),
     "validation_data in [0, 255]": (
         (X,),
@@ -219,6 +225,11 @@ def test_predict_of_a_conditional_model_needs_labels(labeled, x):
         labeled.predict(x, verbose=0)
 
 
+def test_labels_to_generate_must_be_one_or_all(labeled):
+    with pytest.raises(UsageError, match=r"one label, or 3, .* got .* shape \(2,\)"):
+        labeled.generate(3, label=[0, 1])
+
+
 @pytest.mark.parametrize(
     ("args", "keywords", "sentence"),
     [
@@ -229,6 +240,12 @@ def test_predict_of_a_conditional_model_needs_labels(labeled, x):
         ((), {"metrics": ["mse"]}, "compile takes no metrics.*vae.reconstruct"),
         ((), {"metrics": [keras.metrics.MeanSquaredError()]}, "takes no metrics"),
         ((), {"weighted_metrics": ["mae"]}, "no weighted_metrics"),
+        ((), {"steps_per_execution": 0}, "steps_per_execution must be a whole number"),
+        (
+            (),
+            {"steps_per_execution": "many"},
+            "a whole number >= 1. Got 'many'",
+        ),
     ],
 )
 def test_compile_refuses_losses_and_metrics(make_vae, args, keywords, sentence):
