@@ -25,7 +25,8 @@ def test_the_python_way_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keras.utils.clear_session()
     # one epoch of a few images: the same lines, sooner
-    code = block("import keras\n").replace("epochs=2", "epochs=1")
+    code = block("import keras\nfrom keras import layers\n")
+    code = code.replace("epochs=2", "epochs=1")
     code = code.replace("train.images", "train.images[:256]")
     scope = {}
     exec(compile(code, "README.md", "exec"), scope)

@@ -97,7 +97,7 @@ def first_epoch(callbacks, initial_epoch: int) -> int:
             if find_spec("tensorboard") is None:
                 raise UsageError(
                     "The TensorBoard callback needs the package tensorboard; "
-                    "pip install 'keras-vae[tensorboard]'."
+                    "pip install '.[tensorboard]'."
                 )
         if isinstance(callback, keras.callbacks.BackupAndRestore):
             if callback.save_freq != "epoch":

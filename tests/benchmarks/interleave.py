@@ -138,7 +138,7 @@ def bench_extra(module: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"{module} cannot be imported ({error}); pip install 'keras-vae[bench]'"
+            f"{module} cannot be imported ({error}); pip install '.[bench]'"
         ) from error
 
 
