@@ -181,6 +181,7 @@ class RunOptions:
         for name, flag in FLAGS.items():
             self._settle(name, flag)
         formats = choices("export.formats.FORMATS")
+        self._require("export", self.export, "formats, or none")
         if "none" in self.export and self.export != ("none",):
             raise UsageError(
                 f"export must be none alone, or formats; got {self.export!r}."
@@ -202,7 +203,7 @@ class RunOptions:
         if value is None:
             object.__setattr__(self, name, flag.defaults[component])
             return
-        if not fits(value, flag.kind):
+        if not fits(value, flag.kind) or value == ():
             raise UsageError(f"{name} cannot be {value!r}.")
         for item in value if isinstance(value, tuple | list) else [value]:
             if isinstance(item, int | float):
@@ -280,7 +281,9 @@ class RunOptions:
 def _of_first_format(options):
     """Options of the first format, where a component's default was left to it."""
     for name, flag in FLAGS.items():
-        if options.get(name) in (None, 0.0):  # free_bits was 0 for every objective
+        value = options.get(name)
+        # free_bits was 0 for every objective
+        if value is None or (name == "free_bits" and value == 0):
             options[name] = flag.defaults.get(options.get(flag.axis))
     return options
 

@@ -13,7 +13,7 @@ from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.errors import DataError, UsageError
-from keras_vae.files import write_text
+from keras_vae.files import replaced, write_text
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 
@@ -68,7 +68,8 @@ def train(config: TrainConfig) -> None:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
         write_text(run.environment, _environment())
         _fit(vae, config, source, run, batch_size)
-        vae.save(run.model)
+        with replaced(run.model) as temporary:
+            vae.save(temporary)
     _report(vae, config, source, folder, batch_size)
     if config.export != ("none",):
         _export(config, folder)

@@ -106,6 +106,8 @@ def test_hidden_widths_suit_the_network():
     ("option", "message"),
     [
         ({"epochs": 0}, "epochs must be a whole number >= 1. Got 0"),
+        ({"hidden": ()}, r"hidden cannot be \(\)"),
+        ({"export": ()}, "export must be formats, or none"),
         ({"hidden": (3, 0.5)}, r"hidden cannot be \(3, 0.5\)"),
         ({"seed": 2**24}, "seed must be"),
         ({"seed": -1}, "seed must be"),
@@ -191,6 +193,13 @@ def test_a_config_file_of_the_first_format_left_defaults_to_the_components():
     again = TrainConfig.from_json(json.dumps(options))
     assert again.epochs == 7 and again.free_bits is None and again.num_mixtures == 5
     assert again.likelihood == "discretized_logistic_mixture"
+
+
+def test_a_weight_of_zero_in_a_config_file_of_the_first_format_stays():
+    options = json.loads(TrainConfig(beta=0.0).to_json())
+    for name in ("format", "posterior_hidden", "alpha", "gamma", "lambda_"):
+        del options[name]
+    assert TrainConfig.from_json(json.dumps(options)).beta == 0.0
 
 
 def test_an_older_config_file_means_what_its_version_meant(monkeypatch):

@@ -7,6 +7,7 @@ see only what comes out.
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -51,13 +52,17 @@ class Batches:
         return Batches(self.spec, steps, dataset, divisible=True)
 
     def first(self, steps: int) -> "Batches":
-        """The first batches of the data, again and again."""
+        """The first batches of the data, again and again; the next, if read once."""
 
         def dataset(slice_steps):
             batches = self.dataset(None).take(steps)
             if slice_steps is not None:
-                batches = _slices(batches, slice_steps)
-            return batches.repeat()
+                batches = pipeline.in_slices(batches, slice_steps)
+            # what is read ahead is lost where it can be read once
+            options = tf.data.Options()
+            options.experimental_optimization.inject_prefetch = not self.once
+            batches = batches.repeat().with_options(options)
+            return batches if self.once else batches.prefetch(2)
 
         return Batches(self.spec, steps, dataset)
 
@@ -101,20 +106,21 @@ def batches_of(
         8
     """
     if isinstance(x, dict):
-        x, y = checks.of_dict(x)
+        x, label = checks.of_dict(x)
+        y = label if y is None else y
     if isinstance(x, SupportsArray | list):
         x = ArraySplit(*one_batch(x, y, sample_weight, spec, prepare))
+    elif y is not None or sample_weight is not None:
+        raise UsageError(
+            f"y and sample_weight go with images in an array; a {type(x).__name__} has "
+            "its own: (images, labels, weights) in its batches."
+        )
     elif isinstance(x, ArraySplit):
         images, labels = checked_arrays(x.images, x.labels, spec)
         x = ArraySplit(prepare(images), labels, x.weight)
     elif isinstance(x, Split):
         checks.check_shape((len(x), *x.image_shape), spec.image_shape)
         checks.checked_labels(x.labels, len(x), spec)
-    elif y is not None or sample_weight is not None:
-        raise UsageError(
-            f"y and sample_weight go with images in an array; with a {type(x).__name__}"
-            " put them into the batches: (images, labels, weights)."
-        )
     if isinstance(x, Split):
         return _of_split(x, batch_size, seed, first_epoch)
     return _of_stream(stream_of(x, spec, seed, first_epoch))
@@ -195,6 +201,8 @@ def _of_split(split, batch_size, seed, first_epoch):
 def _of_stream(stream):
     """Somebody's batches; the steps and the largest batch are known or found out."""
     batches = streams.of_one_shape(stream.batches, stream.batch_size)
+    if not stream.once:  # Keras makes a new iterator for each validation
+        batches = batches.prefetch(tf.data.AUTOTUNE)
 
     def dataset(slice_steps):
         found = batches if slice_steps is None else _slices(batches, slice_steps)
@@ -219,23 +227,32 @@ def _of_py_dataset(data, spec, seed, first_epoch):
     if (steps := data.num_batches) is None:
         return _of_iterable((data[k] for k in itertools.count()), spec)
     epochs = itertools.count(first_epoch)
+    made = threading.Semaphore(0)  # batches of this epoch
 
     def numbers():
+        nonlocal made
+        made = threading.Semaphore(0)
         epoch = next(epochs)
         data.on_epoch_begin()
         if seed is None:
             yield from range(steps)
         else:
             yield from np.random.default_rng([seed, epoch]).permutation(steps)
+        for _ in range(steps):  # not while workers are at the epoch's last batches
+            made.acquire()
         data.on_epoch_end()
 
     first = _arrays(data[0], spec)
     kinds = [part.dtype for part in first]
 
+    def one(number):
+        try:
+            return _arrays(data[int(number)], spec, first)
+        finally:
+            made.release()
+
     def batch(number):
-        parts = tf.py_function(
-            lambda n: _arrays(data[int(n)], spec, first), [number], kinds
-        )
+        parts = tf.py_function(one, [number], kinds)
         for part, example in zip(parts, first, strict=True):
             part.set_shape((None, *example.shape[1:]))
         return tuple(parts)

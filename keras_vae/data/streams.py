@@ -114,7 +114,7 @@ def of_one_shape(
             for part in parts
         )
 
-    return data.map(padded).prefetch(tf.data.AUTOTUNE)
+    return data.map(padded)
 
 
 def _checked_images(images, number, spec):

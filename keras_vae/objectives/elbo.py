@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vae.errors import number, whole_number
+from keras_vae.errors import UsageError, number, whole_number
 from keras_vae.objectives.terms import Objective, Terms, weighted_mean
 
 
@@ -56,6 +56,11 @@ class ELBO(Objective):
             "warmup_cycles": whole_number("warmup_cycles", warmup_cycles),
             "free_bits": number("free_bits", free_bits),
         }
+        if self._config["warmup_cycles"] > 1 and not self._config["warmup_steps"]:
+            raise UsageError(
+                "warmup_cycles repeats a warm-up; give its warmup_steps (--kl-warmup, "
+                "in epochs), or leave warmup_cycles out."
+            )
         for name in ("beta", "warmup_steps"):  # read anew at every compiled step
             start = keras.initializers.Constant(self._config[name])
             setattr(self, name, self.add_weight((), start, name=name, trainable=False))

@@ -109,7 +109,7 @@ def _objective(config, num_images):
     steps = math.ceil(num_images / config.batch_size)
     given = {"num_images": num_images}
     if config.kl_warmup:
-        given["warmup_steps"] = round(config.kl_warmup * steps)
+        given["warmup_steps"] = max(1, round(config.kl_warmup * steps))
         having = [
             name
             for name, component in OBJECTIVES.items()

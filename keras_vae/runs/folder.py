@@ -28,9 +28,10 @@ try:
 except ImportError:  # Windows: two trainings into one folder are not kept apart
     fcntl = None
 
+MARKER = "keras_vae.partial"  # a file in an export's staging folder
 FACTS = ("name", "image_shape", "num_classes", "num_images", "class_names")
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
-    r"\.DS_Store|checkpoints|samples|export|\.export\.partial(-\w+)?(/.*)?"
+    r"\.DS_Store|checkpoints|samples|export"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
     r"|(\.tmp-)?model\.keras"
     r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"
@@ -158,18 +159,14 @@ class RunFolder:
             self._check_replaceable()
 
     def _entries(self):
-        """What lies in the folder."""
         return list(self.path.iterdir()) if self.path.is_dir() else []
 
     def _check_data(self, data):
         if data is None:
             return
         run, data = self.path.resolve(), data.resolve()
-        if (
-            run == data
-            or run in data.parents
-            or (data.is_dir() and data in run.parents)
-        ):
+        inside = data.is_dir() and data in run.parents
+        if run == data or run in data.parents or inside:
             raise UsageError(
                 f"The output folder {self} and the data set {data} overlap; choose "
                 "another folder with --output."
@@ -202,8 +199,8 @@ class RunFolder:
         left = self.partial if self.partial.model.is_file() else self.replaced
         if left.path.exists():
             raise OutputError(
-                f"{left} holds a run from a training that was cut short while it took "
-                f"the place of {self}; rename or remove it first."
+                f"{left} is left from a training that took the place of {self} and was "
+                "cut short, or found files that are not of a run; rename it first."
             )
         if self.partial._entries():  # of a training that was cut short
             self.partial._check_ours()
@@ -211,24 +208,31 @@ class RunFolder:
     def _known(self):
         """The paths in the folder that are a run's, config.json last."""
         exported = self._exported()
+        # staging folders of exports that were killed; see `export.publish`
+        staged = {mark.parent for mark in self.path.glob(".export.partial-*/" + MARKER)}
         known = []
         for path in self.path.rglob("*"):
             name = path.relative_to(self.path).as_posix()
-            folder, _, rest = name.partition("/")
-            if KNOWN.fullmatch(name) or (
-                folder == "export" and rest.split("/")[0] in exported
+            if (
+                KNOWN.fullmatch(name)
+                or path in exported
+                or staged & {path, *path.parents}
             ):
                 known.append(path)
         return sorted(known, key=lambda path: (path != self.config, path), reverse=True)
 
     def _exported(self):
-        """The names in `export` that its manifest lists."""
+        """The files in `export` that its manifest lists, and their folders."""
         try:
             text = (self.export / "manifest.json").read_text(encoding="utf-8")
             manifest = json.loads(text)
-            return {"manifest.json", *manifest["files"], *manifest["artifacts"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            names = ["manifest.json", *manifest["files"]]
+            for artifact in manifest["artifacts"].values():
+                names += artifact["files"]
+            files = {self.export / name for name in names}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return set()
+        return files | {folder for file in files for folder in file.parents}
 
     @contextlib.contextmanager
     def written(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:

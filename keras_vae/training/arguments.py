@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_vae.data import checks
-from keras_vae.data.splits import ArraySplit
+from keras_vae.data.splits import Split
 from keras_vae.errors import UsageError, whole_number
 
 
@@ -62,11 +62,12 @@ def images_and_labels(x, labeled: bool):
     """What `predict` is given, apart: images, and labels or None.
 
     Args:
-        x: Images, a dict `image` and `label`, an `ArraySplit`, or [images, labels].
+        x: Images, a dict `image` and `label`, a `Split`, or [images, labels].
         labeled: Whether the model takes labels.
     """
-    if isinstance(x, ArraySplit):
-        return x.images, x.labels
+    if isinstance(x, Split):
+        split = x.take(slice(None))
+        return split.images, split.labels
     if isinstance(x, dict):
         return checks.of_dict(x)
     if labeled and isinstance(x, list | tuple) and len(x) == 2:

@@ -90,7 +90,11 @@ class ImageModel(keras.Model):
                 lambda images, labels, _: ((images, labels) if labeled else images,)
             )
             steps = steps or stream.steps
-        return super().predict(inputs, batch_size, verbose, steps, callbacks)
+        chosen, self.steps_per_execution = self.steps_per_execution, 1  # fit's is not
+        try:  # that of Keras's own loop, which keeps its function
+            return super().predict(inputs, batch_size, verbose, steps, callbacks)
+        finally:
+            self.steps_per_execution = chosen
 
     @each_model_once()
     def train_on_batch(

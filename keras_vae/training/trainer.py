@@ -132,7 +132,8 @@ class FusedModel(ImageModel):
                 set and a generator have their own.
             class_weight: Refused: use `sample_weight`.
             sample_weight: float (N,), how much each image counts.
-            initial_epoch: int, the epoch to begin with.
+            initial_epoch: int, the epoch to begin with: of the data, where
+                `steps_per_epoch` is another.
             steps_per_epoch: int, for epochs of another length than the data's.
             validation_steps: int; default: all.
             validation_batch_size: int; default: `batch_size`.

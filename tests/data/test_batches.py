@@ -227,7 +227,7 @@ def test_images_of_another_shape_are_refused_in_every_kind(kind, x, message):
         (rows({"label": Y}), DataError, "the key 'image'"),
         (iter([{"x": X}]), DataError, "the key 'image'"),
         (["a", "b"], DataError, r"got \(2,\)"),
-        ("images", DataError, r"got \(\)"),
+        ("images", UsageError, "Expected an array of images, or batches.*got str"),
         (5, UsageError, "Expected an array of images, or batches.*got int"),
         (None, UsageError, "Expected an array of images, or batches.*got NoneType"),
     ],
@@ -248,7 +248,7 @@ def test_a_conditional_model_needs_labels_of_every_kind(x):
 
 def test_labels_beside_batches_are_refused():
     for beside in ({"y": Y}, {"sample_weight": WEIGHT}):
-        with pytest.raises(UsageError, match="go with images in an array; with a _Ba"):
+        with pytest.raises(UsageError, match="go with images in an array; a _Ba"):
             batches_of(tf_data(), **beside, spec=SPEC, batch_size=4)
 
 
@@ -332,3 +332,11 @@ def test_a_conditional_model_insists_on_its_labels(small_vae, images):
         vae.fit(x, [0, 1, 2], verbose=0)
     with pytest.raises(DataError, match="from 0 to 3"):
         vae.encode(x, [0, 1, 2, 3])
+
+
+def test_labels_and_weights_beside_data_that_have_their_own_are_refused():
+    with pytest.raises(UsageError, match="a ArraySplit has its own"):
+        batches_of(ArraySplit(X), Y, spec=SPEC, batch_size=4)
+    labeled = ImageSpec(SPEC.image_shape, int(Y.max()) + 1)
+    _, labels, _ = read(batches_of({"image": X}, Y, spec=labeled, batch_size=4))
+    np.testing.assert_array_equal(labels, Y)

@@ -25,7 +25,8 @@ def write(folder, epochs=1):
         new.model.write_bytes(b"")
     (folder.export / "saved_model").mkdir(parents=True)
     (folder.export / "saved_model" / "saved_model.pb").write_bytes(b"")
-    manifest = {"files": {}, "artifacts": {"saved_model": {}}}
+    files = {"saved_model/saved_model.pb": ""}
+    manifest = {"files": {}, "artifacts": {"saved_model": {"files": files}}}
     (folder.export / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -49,7 +50,15 @@ def test_a_new_run_takes_the_place_of_an_old_one(folder, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["thesis.tex", "src/main.py", "samples/me.png", "export/app.html", "checkpoints/a"],
+    [
+        "thesis.tex",
+        "src/main.py",
+        "samples/me.png",
+        "export/app.html",
+        "export/saved_model/notes.txt",
+        ".export.partial-mine",
+        "checkpoints/a",
+    ],
 )
 def test_a_folder_with_something_else_is_refused(folder, name, tmp_path):
     path = folder.path / name
@@ -138,7 +147,7 @@ def test_a_run_that_was_being_replaced_at_a_kill_is_never_removed(
         folder.check_output(overwrite=True)
         os.rename(replaced, folder.path)
         before = names(tmp_path)
-    with pytest.raises(OutputError, match="cut short while it took the place"):
+    with pytest.raises(OutputError, match="took the place of .* rename it first"):
         folder.check_output(overwrite=True)
     assert names(tmp_path) == before
 
@@ -147,3 +156,13 @@ def test_the_current_folder_is_not_replaced(folder, monkeypatch):
     monkeypatch.chdir(folder.samples)
     with pytest.raises(OutputError, match="the current folder"):
         folder.check_output(overwrite=True)
+
+
+def test_what_a_killed_export_left_is_a_runs(folder, tmp_path):
+    expected = names(tmp_path)
+    staging = folder.path / ".export.partial-abc"
+    (staging / "web").mkdir(parents=True)
+    (staging / "keras_vae.partial").write_text("")
+    (staging / "web" / "index.html").write_text("")
+    write(folder, epochs=2)
+    assert names(tmp_path) == expected

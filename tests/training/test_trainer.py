@@ -184,3 +184,38 @@ def test_compile_chooses_xla_but_for_convolutions_on_a_cpu(small_vae):
     again = small_vae()
     again.compile_from_config(vae.get_compile_config())
     assert again.get_compile_config() == vae.get_compile_config()
+
+
+def test_predict_gives_every_image_whatever_fit_has_chosen(small_vae, images):
+    x, vae = images(60), small_vae()
+    vae.compile("sgd", steps_per_execution=5, jit_compile=False)
+    assert len(vae.predict(x, batch_size=4, verbose=0)) == 60
+    vae.fit(x, batch_size=4, verbose=0)
+    again = vae.predict(x, batch_size=4, verbose=0)
+    np.testing.assert_allclose(again, vae.reconstruct(x), atol=1e-6)
+    assert len(vae.predict_on_batch(x)) == 60
+    endless = tf.data.Dataset.from_tensor_slices(x).batch(4).repeat()
+    assert len(vae.predict(endless, steps=3, verbose=0)) == 12
+    assert len(vae.predict(ArraySplit(x), verbose=0)) == 60
+    assert vae.steps_per_execution == 5
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_generator_validates_batch_after_batch(small_vae, images, steps):
+    x, vae, seen = images(24), small_vae(), []
+
+    def counted():
+        for batch in batches(x):
+            seen.append(len(batch))
+            yield batch
+
+    vae.compile("sgd", steps_per_execution=steps, jit_compile=False)
+    logs = vae.fit(
+        x,
+        batch_size=4,
+        epochs=3,
+        verbose=0,
+        validation_data=counted(),
+        validation_steps=2,
+    ).history
+    assert len(logs["val_loss"]) == 3 and sum(seen) == 24
