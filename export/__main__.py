@@ -46,7 +46,7 @@ class VerifyConfig:
     bundle: tyro.conf.Positional[Path]
     """A run folder, or the folder with manifest.json itself."""
     trust: bool = False
-    """Also run the formats that can hold code: SavedModel, Keras, C."""
+    """Also run the formats that can hold code: SavedModel, Keras, C, web."""
 
 
 def run_export(config: ExportConfig) -> None:

@@ -2,7 +2,7 @@
 
 Checksums come first; nothing is loaded before they agree. Then each runtime that is
 installed computes the golden vectors. TensorFlow is not needed. Formats that are
-programs (SavedModel, Keras files, C) are run only on request.
+programs (SavedModel, Keras files, C, the web page) are run only on request.
 """
 
 from dataclasses import dataclass
