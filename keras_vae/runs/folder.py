@@ -56,10 +56,6 @@ class RunFolder:
         checkpoints: Folder of the weights of the last and of the best epoch.
         samples: Folder of each epoch's pictures.
         export: Folder of the exported decoder.
-
-    Example:
-        >>> RunFolder("saved_models/vae").model
-        PosixPath('saved_models/vae/model.keras')
     """
 
     def __init__(self, path: Path | str):
@@ -222,17 +218,22 @@ class RunFolder:
         return sorted(known, key=lambda path: (path != self.config, path), reverse=True)
 
     def _exported(self):
-        """The files in `export` that its manifest lists, and their folders."""
+        """What is in `export` of the files of its manifest, and their folders."""
         try:
             text = (self.export / "manifest.json").read_text(encoding="utf-8")
             manifest = json.loads(text)
-            names = ["manifest.json", *manifest["files"]]
-            for artifact in manifest["artifacts"].values():
-                names += artifact["files"]
-            files = {self.export / name for name in names}
+            artifacts = manifest["artifacts"]
+            names = {"manifest.json", *manifest["files"]}
+            names.update(*(entry["files"] for entry in artifacts.values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return set()
-        return files | {folder for file in files for folder in file.parents}
+
+        def listed(path):
+            name = path.relative_to(self.export).as_posix()
+            folder = path.is_dir() and not path.is_symlink()
+            return name in names or (folder and name.split("/")[0] in artifacts)
+
+        return {path for path in self.export.rglob("*") if listed(path)}
 
     @contextlib.contextmanager
     def written(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:
@@ -307,11 +308,11 @@ class RunFolder:
 
     def _clear(self):
         for path in self._known():
-            if path.is_symlink() or not path.is_dir():
-                path.unlink()
-            else:
+            if path.is_dir() and not path.is_symlink():
                 with contextlib.suppress(OSError):  # it holds something else
                     path.rmdir()
+            else:
+                path.unlink()
 
     @contextlib.contextmanager
     def _locked(self, create=False):

@@ -140,11 +140,11 @@ def test_channels_first_are_refused_wherever_images_go_in(vae, call):
 FIT = {
     "class_weight": ((X,), {"class_weight": {0: 2.0}}, "use sample_weight"),
     "y with a data set": ((data_set(X), LABELS), {}, "y and sample_weight go with im"),
-    "y with a generator": ((generator(X), LABELS), {}, "with a generator put them"),
+    "y with a generator": ((generator(X), LABELS), {}, "a generator has its own"),
     "weights with a data set": (
         (data_set(X),),
         {"sample_weight": np.ones(10)},
-        "y and sample_weight go with images in an array; with a",
+        "y and sample_weight go with images in an array; a _Ba",
     ),
     "too few weights": (
         (X,),
