@@ -15,13 +15,14 @@ from pathlib import Path
 
 from export.reader import Bundle, read_bundle
 from keras_vae.errors import KerasVAEError, ModelError, OutputError
+from keras_vae.runs.folder import MARKER
 
 try:
     import fcntl
 except ImportError:  # Windows: exports at the same time are then up to the user
     fcntl = None
 
-MARKER, NOTE = "keras_vae.partial", "An export of keras_vae that is not finished.\n"
+NOTE = "An export of keras_vae that is not finished.\n"  # in the file `MARKER`
 
 
 @contextlib.contextmanager
