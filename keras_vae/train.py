@@ -89,7 +89,6 @@ def _fit(vae, config, source, run, batch_size):
         validation_data=validation,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
-            callbacks.StopOnDivergence(),
             callbacks.History(run.history),
             callbacks.Weights(run.checkpoints, "val_elbo" if validation else "elbo"),
             callbacks.ImageGrids(

@@ -1,4 +1,4 @@
-"""Callbacks of `train`: image grids, history, weights, and the end of a divergence."""
+"""Callbacks of `train`: image grids, history, weights."""
 
 import csv
 import time
@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae.errors import DivergedError
 from keras_vae.files import replaced
 from keras_vae.pictures.grids import image_grid, pair_grid, save_png
 
@@ -50,26 +49,6 @@ class ImageGrids(keras.callbacks.Callback):
         reconstructed = self.model.reconstruct(self.images, self.labels)
         pairs = pair_grid(self.images, reconstructed, columns=8)
         save_png(pairs, self.folder / f"{stem}-reconstructed.png")
-
-
-class StopOnDivergence(keras.callbacks.Callback):
-    """Ends the training with one clear error when the loss is no longer finite.
-
-    Place it first, so that nothing is saved of an epoch that diverged.
-
-    Raises:
-        DivergedError: If the epoch's loss is NaN or infinite.
-    """
-
-    def on_epoch_end(self, epoch, logs: Any = None):
-        if not np.isfinite(logs["loss"]):
-            kept = (
-                "the weights of the epoch before are kept" if epoch else "none is kept"
-            )
-            raise DivergedError(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}; {kept}. Try a "
-                "lower learning rate."
-            )
 
 
 class History(keras.callbacks.Callback):

@@ -8,13 +8,15 @@ step, and `train_step` stays the plain one-step method.
 
 The program takes a slice, K batches stacked (`keras_vae.data.pipeline`), and how many
 of them to run. That number is known only when it runs, so that one compilation serves
-full and partial slices, and running zero steps compiles without training.
+full and partial slices, and running zero steps compiles without training. The loop ends
+before its time after a step whose loss is not finite.
 """
 
 import math
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from keras import tree
@@ -34,12 +36,18 @@ class FusedFunction:
     Args:
         model: the `keras.Model` whose metrics the steps update.
         step: `model.train_step` or `model.test_step`.
+
+    Attributes:
+        compile_seconds: float, spent on compiling so far.
+        steps: int32 (), done by the last call: fewer than the slice holds if the loss,
+            over the steps since the metrics were reset, became NaN or infinite.
     """
 
     def __init__(self, model, step):
         self.model = model
         self.step = step
         self.compile_seconds = 0.0
+        self.steps: Any = 0
         self._run: Callable | None = None
         self._spec = None
 
@@ -53,7 +61,8 @@ class FusedFunction:
         if self._run is None or self._spec != iterator.element_spec:
             self._run = self._built(batches)
             self._spec = iterator.element_spec
-        return self._run(number, batches)
+        self.steps, metrics = self._run(number, batches)
+        return metrics
 
     def _built(self, batches) -> Callable:
         """The program for batches of this shape, compiled."""
@@ -82,12 +91,17 @@ class FusedFunction:
 
     def _program(self, jit_compile):
         def run(number, batches):
-            def body(index):
+            def body(index, _):
                 self.step(tree.map_structure(lambda stack: stack[index], batches))
-                return (index + 1,)
+                loss = self.model.get_metrics_result().get("loss", 0.0)
+                return index + 1, tf.math.is_finite(loss)
 
-            tf.while_loop(lambda index: index < number, body, (tf.constant(0),))
-            return self.model.get_metrics_result()
+            steps, _ = tf.while_loop(
+                lambda index, finite: finite & (index < number),
+                body,
+                (tf.constant(0), tf.constant(True)),
+            )
+            return steps, self.model.get_metrics_result()
 
         return tf.function(run, jit_compile=jit_compile, autograph=False)
 

@@ -14,6 +14,7 @@ from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.splits import divided
 from keras_vae.errors import whole_number
 from keras_vae.training import arguments
+from keras_vae.training.divergence import guarded
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.image_model import ImageModel
 from keras_vae.training.strategy import check_one_device
@@ -146,6 +147,8 @@ class FusedModel(ImageModel):
             DataError: If `x` holds no image, or pixels that are neither in [0, 255]
                 as integers nor in [0, 1] as floats.
             UsageError: If an argument does not go with the data.
+            DivergedError: At the first step whose loss is NaN or infinite, unless
+                `callbacks` hold a `TerminateOnNaN`.
         """
         self._assert_compile_called("fit")
         check_one_device(self)
@@ -188,7 +191,7 @@ class FusedModel(ImageModel):
                 batches.dataset(self.steps_per_execution if self._fused else None),
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=callbacks,
+                callbacks=guarded(callbacks),
                 initial_epoch=initial_epoch,
                 steps_per_epoch=batches.steps,
                 shuffle=False,  # the data set has its own order
@@ -228,6 +231,9 @@ class FusedModel(ImageModel):
 
         Returns:
             The metrics, a list in the order of `metrics_names`, or a dict.
+
+        Raises:
+            DivergedError: If one of them is NaN or infinite.
         """
         self._assert_compile_called("evaluate")
         check_one_device(self)
@@ -241,6 +247,7 @@ class FusedModel(ImageModel):
             )
             self._choose_steps(batches)
             x, steps = self._prepared(batches)
+            callbacks = guarded(callbacks)
         with self.noise_of(EVALUATION_SEED), arguments.end_of_data(steps):
             return super().evaluate(
                 x,

@@ -1,11 +1,8 @@
 import csv
 
-import keras
 import numpy as np
-import pytest
 from PIL import Image
 
-from keras_vae.errors import DivergedError
 from keras_vae.pictures.grids import image_grid, pair_grid, to_uint8
 from keras_vae.training import callbacks
 
@@ -36,31 +33,6 @@ def test_image_grids_show_prior_draws_and_pairs(small_vae, images, tmp_path):
     assert same_picture(tmp_path / "epoch-0002-generated.png", generated)
     pairs = pair_grid(x, vae.reconstruct(x, y), columns=8)
     assert same_picture(tmp_path / "epoch-0002-reconstructed.png", pairs)
-
-
-@pytest.mark.parametrize(
-    ("epoch", "loss", "message"),
-    [
-        (0, np.nan, "became nan in epoch 1; none is kept. Try a lower learning rate"),
-        (4, np.inf, "became inf in epoch 5; the weights of the epoch before are kept"),
-    ],
-)
-def test_a_loss_that_is_not_finite_stops_the_training(epoch, loss, message):
-    callback = callbacks.StopOnDivergence()
-    callback.on_epoch_end(epoch, {"loss": 3.5})
-    with pytest.raises(DivergedError, match=message):
-        callback.on_epoch_end(epoch, {"loss": loss})
-
-
-def test_nothing_is_saved_of_an_epoch_that_diverged(small_vae, images, tmp_path):
-    vae = small_vae()
-    vae.compile(keras.optimizers.SGD(1e30), steps_per_execution=2, jit_compile=False)
-    kept = [callbacks.StopOnDivergence(), callbacks.Weights(tmp_path, "elbo")]
-    with pytest.raises(DivergedError, match="in epoch"):
-        vae.fit(images(12), batch_size=4, epochs=9, verbose=0, callbacks=kept)
-    for path in tmp_path.iterdir():
-        vae.load_weights(path)
-        assert all(np.isfinite(weight).all() for weight in vae.get_weights())
 
 
 def read(path):
