@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get
 import tyro
 
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
-from keras_vae.errors import ModelError, UsageError, number, unknown, whole_number
+from keras_vae.errors import (
+    ModelError,
+    UsageError,
+    number,
+    shown,
+    unknown,
+    whole_number,
+)
 from keras_vae.options import choices, fits, options_of
 
 
@@ -184,7 +191,7 @@ class RunOptions:
         self._require("export", self.export, "formats, or none")
         if "none" in self.export and self.export != ("none",):
             raise UsageError(
-                f"export must be none alone, or formats; got {self.export!r}."
+                f"export must be none alone, or formats; got {shown(self.export)}."
             )
         for name in self.export:
             if name not in (*formats, "none"):
@@ -204,7 +211,7 @@ class RunOptions:
             object.__setattr__(self, name, flag.defaults[component])
             return
         if not fits(value, flag.kind) or value == ():
-            raise UsageError(f"{name} cannot be {value!r}.")
+            raise UsageError(f"{name} cannot be {shown(value)}.")
         for item in value if isinstance(value, tuple | list) else [value]:
             if isinstance(item, int | float):
                 number(name, item, minimum=-MOST, maximum=MOST)
@@ -232,14 +239,15 @@ class RunOptions:
             value, kind = getattr(self, field.name), type(field.default)
             if kind in (bool, str) and type(value) is not kind:
                 raise UsageError(
-                    f"{field.name} must be of type {kind.__name__}; got {value!r}."
+                    f"{field.name} must be of type {kind.__name__}; got {shown(value)}."
                 )
             if value is None and field.default is not None:
                 raise UsageError(f"{field.name} must not be None.")
 
     def _require(self, field: str, holds: Any, rule: str):
         if not holds:
-            raise UsageError(f"{field} must be {rule}; got {getattr(self, field)!r}.")
+            value = shown(getattr(self, field))
+            raise UsageError(f"{field} must be {rule}; got {value}.")
 
     def to_json(self) -> str:
         """The config as JSON text, one option a line."""
@@ -271,10 +279,10 @@ class RunOptions:
                 if isinstance(value, list):
                     options[name] = tuple(value)
             return cls(**options | {"output": Path(options["output"])})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 "The run's config.json is not a config of this version "
-                f"({str(error).rstrip('.')}); train the run again."
+                f"({str(error)[:200].rstrip('.')}); train the run again."
             ) from error
 
 
@@ -297,7 +305,7 @@ def _check_names(options):
     if missing := sorted(needed - set(options)):
         raise ValueError(f"it lacks {', '.join(missing)}")
     if others := sorted(set(options) - needed - set(FLAGS)):
-        raise ValueError(f"it has the unknown option {', '.join(others)}")
+        raise ValueError(f"it has the unknown option {shown(others[0])}")
 
 
 def _annotation(name, flag):

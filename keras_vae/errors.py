@@ -47,6 +47,21 @@ class DivergedError(KerasVAEError):
     exit_code = 6
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A stranger's value in a sentence: printable, on one line, not too long.
+
+    Args:
+        value: What came.
+        most: Characters.
+
+    Example:
+        >>> shown("a long name", most=9)
+        "'a lon..."
+    """
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table.
 
@@ -64,7 +79,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
 Did you mean 'standard_normal'?"
     """
     choices = list(choices)
-    message = f"Unknown {kind} {name!r}; expected one of {', '.join(choices)}."
+    message = f"Unknown {kind} {shown(name)}; expected one of {', '.join(choices)}."
     near = difflib.get_close_matches(str(name), choices, n=1)
     if near:
         message += f" Did you mean {near[0]!r}?"
@@ -95,11 +110,11 @@ def whole_number(
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
         raise UsageError(
-            f"{name} must be a whole number >= {minimum}. Got {value!r} instead."
+            f"{name} must be a whole number >= {minimum}. Got {shown(value)} instead."
         )
     if maximum is not None and int(value) > maximum:
         raise UsageError(
-            f"{name} must be a whole number <= {maximum}. Got {value!r} instead."
+            f"{name} must be a whole number <= {maximum}. Got {shown(value)} instead."
         )
     return int(value)
 
@@ -126,8 +141,12 @@ def number(
         4.0
     """
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value < minimum:
-        raise UsageError(f"{name} must be a number >= {minimum:g}. Got {value!r}.")
-    if float(value) > maximum:
-        raise UsageError(f"{name} must be a number <= {maximum:g}. Got {value!r}.")
-    return float(value)
+    try:
+        result = float(value) if real else math.nan
+    except OverflowError:  # a whole number of hundreds of digits
+        result = math.inf
+    if not math.isfinite(result) or value < minimum:
+        raise UsageError(f"{name} must be a number >= {minimum:g}. Got {shown(value)}.")
+    if result > maximum:
+        raise UsageError(f"{name} must be a number <= {maximum:g}. Got {shown(value)}.")
+    return result

@@ -157,14 +157,22 @@ def changed(**options):
         (changed(latent_dim="20"), "latent_dim must be a whole number"),
         (changed(latent_dim=2.5), "latent_dim must be a whole number"),
         (changed(prior="standrad_normal"), "Did you mean 'standard_normal'"),
-        (changed(zeal=11), "unknown option zeal"),
+        (changed(zeal=11), "unknown option 'zeal'"),
         (changed(format=99), "later version"),
         (changed(hidden=5), "hidden cannot be 5"),
+        (
+            changed(learning_rate=10**400),
+            "learning_rate must be a number >= 0. Got 1000",
+        ),
+        (1000 * "[" + 1000 * "]", "maximum recursion depth|'list' object"),
+        (changed(**{"\n" + 999 * "a": 1}), r"unknown option '\\na{74}\)"),
+        (changed(dataset=999 * "a", prior="b" * 999), "Unknown prior 'bbb"),
     ],
 )
 def test_a_wrong_value_in_a_config_file_is_refused_by_name(text, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=message) as raised:
         TrainConfig.from_json(text)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize(

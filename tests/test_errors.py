@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from keras_vae import errors
-from keras_vae.errors import KerasVAEError, UsageError, number, unknown, whole_number
+from keras_vae.errors import (
+    KerasVAEError,
+    UsageError,
+    number,
+    shown,
+    unknown,
+    whole_number,
+)
 
 
 def test_exit_codes_are_those_of_the_command_line():
@@ -53,8 +60,15 @@ def test_numbers_of_any_type_become_floats(value):
 
 
 @pytest.mark.parametrize(
-    "value", [-0.1, 3.5, float("nan"), float("inf"), True, "2", None, 2j, [2]]
+    "value", [-0.1, 3.5, float("nan"), float("inf"), 10**400, True, "2", None, 2j, [2]]
 )
 def test_number_refuses(value):
     with pytest.raises(UsageError, match="^x must be a number [<>]= "):
         number("x", value, 0, 3)
+
+
+def test_a_strangers_value_is_one_short_printable_line():
+    assert shown("a b") == "'a b'" and shown((1, 2)) == "(1, 2)"
+    for value in ("\x1b[31m\n", "a" * 10**6, np.zeros((99, 9)), {"a": [1] * 999}):
+        assert shown(value).isprintable() and len(shown(value)) <= 80
+        assert len(str(unknown("name", value, ["one", "two"]))) < 150
