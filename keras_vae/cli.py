@@ -2,16 +2,22 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from keras_vae.errors import KerasVAEError, OutputError, UsageError
+from keras_vae.files import check_path
 
 Config = TypeVar("Config")
+
+DEBUG = "--debug"  # every command takes it, at any place
 
 # options, of any command, that decide how much memory it needs
 HUNGRY = ("batch_size", "num_samples", "hidden", "latent_dim", "num_images", "steps")
@@ -27,8 +33,8 @@ def command(
     """Parses the command line into `config_class` and runs `function` with it.
 
     A fault that the user can act on (`KerasVAEError`, `OSError`, `ImportError`) is
-    printed as one line `keras-vae: error: ...` on standard error, without traceback. So
-    is running out of memory.
+    printed as one line `keras-vae: error: ...` on standard error, after its traceback
+    where `--debug` is among the arguments. So is running out of memory.
 
     Args:
         function: Takes the config; returns the exit status (`None` for 0).
@@ -48,21 +54,25 @@ def command(
     """
     # TensorFlow reads this on import: its start-up chatter is not for the user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names it may not be able to write
+        sys.stdout.reconfigure(errors="backslashreplace")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    config = None
     try:
         config = _parse(config_class, argv, prog, description)
+        for _, value in _options(config):
+            if isinstance(value, Path):
+                check_path(value)
         return function(config) or 0
-    except KerasVAEError as error:
-        return _fail(error, error.exit_code)
-    except ImportError as error:
-        return _fail(error, UsageError.exit_code)
-    except OSError as error:
-        return _fail(error, OutputError.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    except Exception as error:
-        if not _is_out_of_memory(error):
+    except BaseException as error:
+        fault = _fault(error, config)
+        if fault is None:
             raise
-        return _fail(_out_of_memory(error, config), UsageError.exit_code)
+        if DEBUG in argv:
+            traceback.print_exc()
+        message, exit_code = fault
+    print(f"keras-vae: error: {_printable(message)}", file=sys.stderr)
+    return exit_code
 
 
 def start_tensorflow() -> None:
@@ -97,12 +107,31 @@ def _is_out_of_memory(error):
     return exhausted or "out of memory" in str(error).lower()
 
 
+def _fault(error, config) -> tuple[str, int] | None:
+    """What to say of a fault, and the exit status; None for a bug."""
+    if isinstance(error, KerasVAEError):
+        return str(error), error.exit_code
+    if isinstance(error, ImportError):
+        return str(error), UsageError.exit_code
+    if isinstance(error, OSError):
+        return str(error), OutputError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if _is_out_of_memory(error):
+        return _out_of_memory(error, config), UsageError.exit_code
+    return None
+
+
+def _options(config):
+    """Pairs (name, value) of all options, those of a subcommand, too."""
+    for name, value in vars(config).items() if config else ():
+        nested = dataclasses.is_dataclass(value)
+        yield from _options(value) if nested else [(name, value)]
+
+
 def _out_of_memory(error, config):
     """What could not be allocated, and the options that decide how much is needed."""
-    parts = [config, *vars(config).values()]  # a subcommand's options are one, too
-    names = {
-        name for part in parts if dataclasses.is_dataclass(part) for name in vars(part)
-    }
+    names = {name for name, _ in _options(config)}
     options = [f"--{name.replace('_', '-')}" for name in HUNGRY if name in names]
     advice = f"Lower {' or '.join(options)}." if options else "Free some."
     reason = (str(error).strip().splitlines() or ["no more can be had"])[0]
@@ -113,7 +142,9 @@ def _out_of_memory(error, config):
 def _parse(config_class, argv, prog, description):
     import tyro
 
-    argv = sys.argv[1:] if argv is None else list(argv)
+    argv = [argument for argument in argv if argument != DEBUG]
+    description = inspect.cleandoc(description or config_class.__doc__)
+    description += f"\n{DEBUG} prints the traceback of an error, too."
     for before, argument in zip(["An argument", *argv], argv, strict=False):
         name, _, _ = argument.partition("=")
         if not argument or (name.startswith("--") and argument == f"{name}="):
@@ -154,7 +185,9 @@ def _explained(message, hints):
     return message if "--help" in message else f"{message} See --help."
 
 
-def _fail(error: Exception | str, exit_code: int) -> int:
-    message = " ".join(str(error).split())
-    print(f"keras-vae: error: {message}", file=sys.stderr)
-    return exit_code
+def _printable(message):
+    """A message as one line that cannot steer a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in " ".join(message.split())
+    )

@@ -13,6 +13,7 @@ import tyro
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
+from keras_vae.files import check_file
 from keras_vae.options import choices
 
 PATHS = "keras_vae.exploring.paths.PATHS"
@@ -153,8 +154,7 @@ def _check(options):
         raise UsageError(
             f"The output must end in {' or '.join(kinds)}; got {options.output}."
         )
-    if not options.output.parent.is_dir():
-        raise UsageError(f"There is no folder {options.output.parent} to write to.")
+    check_file(options.output)
     if not isinstance(options, Plots):
         whole_number("steps", options.steps, minimum=2, maximum=MOST)
     if isinstance(options, Traverse):

@@ -1,9 +1,12 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from keras_vae.errors import OutputError, UsageError, shown
 
 
 @contextlib.contextmanager
@@ -11,7 +14,8 @@ def replaced(path: Path) -> Iterator[Path]:
     """Gives a temporary sibling to write, and renames it to `path` if all went well.
 
     The file is flushed to disk before the rename, so that after a crash `path` holds
-    either the old content or the new one. On an error the temporary file is removed.
+    either the old content or the new one. On an error the temporary file is removed. A
+    link that somebody left under the temporary name is not followed.
 
     Args:
         path: the final name; its folder must exist.
@@ -27,6 +31,7 @@ def replaced(path: Path) -> Iterator[Path]:
         ...     temporary.write_text("{}")
     """
     temporary = path.with_name(f".tmp-{path.name}")
+    temporary.unlink(missing_ok=True)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -40,3 +45,63 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path`, whole or not at all."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_path(path: Path) -> None:
+    """Refuses what can be the path of no file, on whichever disk.
+
+    Args:
+        path: Of a file or folder that need not exist.
+
+    Raises:
+        UsageError: If it is too long, or holds a character that none may have.
+    """
+    try:
+        os.lstat(path)
+        return
+    except ValueError:  # NUL, or half of a surrogate pair
+        reason = "holds a character that no path can have"
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return
+        reason = "is too long"
+    raise UsageError(f"The path {shown(str(path))} {reason}; choose another.")
+
+
+def check_folder(path: Path) -> None:
+    """Refuses what can be the path of no folder to write to.
+
+    Args:
+        path: A folder that need not exist, nor those that it is in.
+
+    Raises:
+        UsageError: As `check_path`.
+        OutputError: If a file is in the way, or may not be written there.
+    """
+    check_path(path)
+    nearest = next(part for part in (path, *path.parents) if os.path.lexists(part))
+    if not nearest.is_dir():  # a file, or a link that leads nowhere
+        raise OutputError(f"The output {nearest} is not a folder; choose one.")
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(
+            f"The output {path} cannot be written, {nearest} is read-only; choose "
+            "another folder."
+        )
+
+
+def check_file(path: Path) -> None:
+    """Refuses what can be the path of no file to write.
+
+    Args:
+        path: A file that need not exist, in a folder that must.
+
+    Raises:
+        UsageError: As `check_path`, or if there is no such folder.
+        OutputError: As `check_folder`, or if a folder has that name.
+    """
+    check_path(path)
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent} to write to.")
+    check_folder(path.parent)
+    if path.is_dir():
+        raise OutputError(f"The output {path} is a folder; choose a file.")

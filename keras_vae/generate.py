@@ -14,6 +14,7 @@ import tyro
 from keras_vae.cli import command
 from keras_vae.distributions.portable_noise import check_seed, noise
 from keras_vae.errors import ModelError, UsageError
+from keras_vae.files import check_file
 
 BATCH = 1024  # images decoded in one call: bounds the memory
 
@@ -139,8 +140,7 @@ def run_generate(config: GenerateConfig) -> None:
 
     if config.output.suffix.lower() != ".png":
         raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
-    if not config.output.parent.is_dir():
-        raise UsageError(f"There is no folder {config.output.parent} to write to.")
+    check_file(config.output)
     images = generate(config.run, config.num_images, config.seed, config.label)
     save_png(image_grid(images), config.output)
     print(f"{len(images)} images of seed {config.seed} in {config.output}")

@@ -1,9 +1,14 @@
 import dataclasses
+import importlib
+import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_vae.cli import command
+from keras_vae.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,3 +95,64 @@ def test_a_misspelt_option_is_one_line_with_advice(argv, message, capsys):
     assert command(numpy_array, Options, argv) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def refused(options):
+    raise DataError("no\x1b[31m\nimages")
+
+
+def test_debug_prints_the_traceback_before_the_line(capsys):
+    assert command(refused, Options, ["--debug", "--batch-size", "3"]) == 3
+    assert command(refused, Options, ["--batch-size", "3", "--debug"]) == 3
+    assert command(refused, Options, ["--zzz", "--debug"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("Traceback (most recent call last)") == 3
+    assert error.count(", in refused\n") == 2
+    assert error.endswith("\nkeras-vae: error: Unknown option --zzz. See --help.\n")
+    assert command(refused, Options, []) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
+COMMANDS = ["keras_vae.train", "keras_vae.generate", "keras_vae.evaluate"]
+COMMANDS += ["keras_vae.explore", "export.__main__"]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_takes_debug_and_says_so(module, capsys):
+    main = importlib.import_module(module).main
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--debug prints the traceback" in " ".join(capsys.readouterr().out.split())
+    assert main(["--zzz", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_cannot_steer_the_terminal(capsys):
+    assert command(refused, Options, []) == 3
+    assert capsys.readouterr().err == "keras-vae: error: no\\x1b[31m images\n"
+
+
+def test_names_that_cannot_be_printed_are_escaped(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert command(lambda options: print("\u2603\udcff"), Options, []) == 0
+    out.flush()
+    assert out.buffer.getvalue() == b"\\u2603\\udcff\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """Where to."""
+
+    output: Path = Path("a")
+    """A file."""
+
+
+@pytest.mark.parametrize("path", [300 * "a", "a\0b", "\ud800", 3000 * "a/"])
+def test_a_path_that_no_file_can_have_is_refused(path, capsys):
+    assert command(numpy_array, Written, ["--output", path]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("keras-vae: error: The path ") and len(error) < 160
+    assert error.endswith(
+        ("is too long; choose another.\n", "can have; choose another.\n")
+    )

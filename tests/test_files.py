@@ -1,6 +1,9 @@
+import os
+
 import pytest
 
-from keras_vae.files import replaced, write_text
+from keras_vae.errors import OutputError
+from keras_vae.files import check_folder, replaced, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -19,3 +22,20 @@ def test_a_write_replaces_the_old_file(tmp_path):
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".tmp-a.txt").symlink_to("mine")
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "a.txt").is_symlink()
+
+
+def test_a_folder_that_is_read_only_is_refused(tmp_path, monkeypatch):
+    check_folder(tmp_path / "a" / "b")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(
+        OutputError, match=f"cannot be written, {tmp_path} is read-only"
+    ):
+        check_folder(tmp_path / "a" / "b")

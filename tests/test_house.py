@@ -19,7 +19,8 @@ MOST_LINES = 350
 
 # A room imports of the levels below its own, and of itself.
 LEVELS = (
-    ("errors", "files", "options"),
+    ("errors",),
+    ("files", "options"),
     ("cli", "data", "distributions", "networks", "objectives", "pictures"),
     ("config", "parts", "testing", "training"),
     ("model",),

@@ -13,6 +13,7 @@ from keras_vae.data import array_files, from_tfds
 from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.data.splits import ArraySplit, Split
 from keras_vae.errors import DataError, UsageError, unknown
+from keras_vae.files import check_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,7 @@ def load(
     name = _spelled(os.fspath(name))
     raw = _reader(name)(name)
     splits = to_splits(raw.splits)
+    raw.splits.clear()  # only the checked ones take memory from here on
     train, validation, test = _divide(splits, int(seed), validation_images, raw.name)
     sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
     height, width, channels = train.image_shape
@@ -142,6 +144,9 @@ def location(name: str) -> Path | None:
     Returns:
         The path, which need not exist, `~` expanded; None for a name of `SOURCES`.
 
+    Raises:
+        UsageError: If no file can have that path.
+
     Example:
         >>> location("digits"), location("images/train.npz")
         (None, PosixPath('images/train.npz'))
@@ -150,7 +155,9 @@ def location(name: str) -> Path | None:
         return None
     path = Path(os.path.expanduser(name))  # leaves a user that is unknown as it is
     looks_like_path = os.sep in name or path.suffix in (".npz", ".npy", ".gz")
-    if name and path.exists() or looks_like_path or name.startswith((".", "~")):
+    exists = bool(name) and os.path.exists(path)
+    if exists or looks_like_path or name.startswith((".", "~")):
+        check_path(path)
         return path
     return None
 
@@ -207,8 +214,11 @@ def _divide(
     validation_images: int | None,
     name: str,
 ) -> tuple[ArraySplit, ArraySplit | None, ArraySplit]:
-    """Carves the splits that the source lacks out of its training images."""
-    train, test = splits["train"], splits.get("test")
+    """Carves the splits that the source lacks out of its training images.
+
+    Takes the training images out of `splits`: the whole is not kept beside its parts.
+    """
+    train, test = splits.pop("train"), splits.get("test")
     validation = splits.get("validation")
     if test is None:
         if len(train) < 2:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, OutputError, UsageError
-from keras_vae.files import write_text
+from keras_vae.files import check_folder, check_path, write_text
+from keras_vae.runs.facts import wrong_facts
 
 try:
     import fcntl
@@ -29,7 +30,6 @@ except ImportError:  # Windows: two trainings into one folder are not kept apart
     fcntl = None
 
 MARKER = "keras_vae.partial"  # a file in an export's staging folder
-FACTS = ("name", "image_shape", "num_classes", "num_images", "class_names")
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
     r"\.DS_Store|checkpoints|samples|export"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
@@ -90,7 +90,7 @@ class RunFolder:
         """The options of the run, and the facts about its images.
 
         Returns:
-            The config, and a dict with at least `FACTS`.
+            The config, and a dict with at least `facts.FACTS`.
 
         Raises:
             ModelError: If there is no config.json, or it is not one of a run.
@@ -106,12 +106,8 @@ class RunFolder:
         except (ModelError, UnicodeDecodeError) as error:
             raise ModelError(f"{self.config}: {error}") from error
         data = json.loads(text).get("data")
-        missing = FACTS if not isinstance(data, dict) else set(FACTS) - set(data)
-        if missing:
-            raise ModelError(
-                f"{self.config} does not say what its data's "
-                f"{', '.join(sorted(missing))} are; train the run again."
-            )
+        if wrong := wrong_facts(data):
+            raise ModelError(f"{self.config} {wrong}; train the run again.")
         return config, data
 
     def check_finished(self) -> None:
@@ -137,10 +133,10 @@ class RunFolder:
         Raises:
             UsageError: If the folder holds a run that is not to be replaced, or the
                 images.
-            OutputError: If it holds anything else, or is being written.
+            OutputError: If it holds anything else, is being written, or cannot be.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"The output {self} is a file; choose a folder.")
+        check_folder(self.path)
+        check_path(self.replaced.path)  # the longest name it will have
         self._check_data(data)
         if not self._entries():
             return
@@ -244,7 +240,7 @@ class RunFolder:
 
         Args:
             config: The options of the run; `overwrite` lets it replace another.
-            data: Facts about its images, with at least `FACTS`.
+            data: Facts about its images, with at least `facts.FACTS`.
 
         Yields:
             A run folder with config.json, `checkpoints` and `samples`.
