@@ -20,9 +20,9 @@ from typing import cast
 import numpy as np
 
 from keras_vae.data.images import RawSplit
-from keras_vae.errors import DataError
+from keras_vae.errors import DataError, shown
 
-MAX_BYTES = 4 * 2**30  # of one source: 60,000 MNIST images take 0.05 GB
+MAX_BYTES = 4 * 2**30  # of one data set: 60,000 MNIST images take 0.05 GB
 MAX_RATIO = 200  # deflate ends at 1032; only near-uniform images exceed this
 FREE_BYTES = 64 * 2**20  # too small to hurt, whatever the ratio
 
@@ -87,20 +87,22 @@ def read_idx_folder(folder: Path) -> dict[str, RawSplit]:
             f"{folder}: no training images; expected IDX files such as"
             " train-images-idx3-ubyte or train-images-idx3-ubyte.gz."
         )
-    splits = {}
+    splits, left = {}, MAX_BYTES
     for split in ("train", "test"):
         if (split, "images") in found:
             path = found[split, "images"]
-            labels = found.get((split, "labels"))
-            splits[split] = RawSplit(
-                read_idx(path, (3, 4)),
-                None if labels is None else read_idx(labels, (1,)),
-                str(path),
-            )
+            images, labels = read_idx(path, (3, 4), left), None
+            left -= images.nbytes
+            if (split, "labels") in found:
+                labels = read_idx(found[split, "labels"], (1,), left)
+                left -= labels.nbytes
+            splits[split] = RawSplit(images, labels, str(path))
     return splits
 
 
-def read_idx(path: Path, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
+def read_idx(
+    path: Path, ranks: tuple[int, ...] = (1, 2, 3, 4), most: int = MAX_BYTES
+) -> np.ndarray:
     """Reads one IDX file, plain or gzipped.
 
     The format: two zero bytes, a byte for the type, a byte for the rank, each dimension
@@ -109,6 +111,7 @@ def read_idx(path: Path, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
     Args:
         path: The file; gzip is recognized by its first bytes, not by its name.
         ranks: The ranks that are acceptable.
+        most: The bytes that the array may take.
 
     Returns:
         The array, big-endian where the file is.
@@ -138,10 +141,9 @@ def read_idx(path: Path, ranks: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
         dtype = np.dtype(_IDX_DTYPES[magic[2]])
         num_bytes = math.prod(shape) * dtype.itemsize
         on_disk = os.fstat(file.fileno()).st_size
-        if gzipped:
-            _check_budget(num_bytes, on_disk, path)
-        else:
+        if not gzipped:
             _check_size(4 + len(header) + num_bytes, on_disk, path)
+        _check_budget(num_bytes, on_disk, path, most)
         return _read_bytes(stream, num_bytes, path).view(dtype).reshape(shape)
 
 
@@ -158,7 +160,8 @@ def read_npy(path: Path) -> np.ndarray:
         DataError: If it holds anything else, or its size is not what its header says.
     """
     with _reading(path), _open(path) as file:
-        return _read_npy_stream(file, os.fstat(file.fileno()).st_size, str(path))
+        size = os.fstat(file.fileno()).st_size
+        return _read_npy_stream(file, size, str(path))
 
 
 def read_npz(path: Path) -> dict[str, RawSplit]:
@@ -179,6 +182,10 @@ def read_npz(path: Path) -> dict[str, RawSplit]:
     """
     with _reading(path), _open(path) as file, zipfile.ZipFile(file) as archive:
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise DataError(
+                f"{path}: holds two arrays of one name; save it again with numpy.savez."
+            )
         layout = _npz_layout(list(members), path)
         wanted = [key for keys in layout.values() for key in keys if key in members]
         _check_budget(
@@ -191,18 +198,25 @@ def read_npz(path: Path) -> dict[str, RawSplit]:
             member = members[key]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(
-                    f"{path}: array {key!r} is packed in a way NumPy does not write;"
-                    " save it with numpy.savez or numpy.savez_compressed."
+                    f"{path}: array {_spelled(key)} is packed in a way NumPy does not"
+                    " write; save it with numpy.savez or numpy.savez_compressed."
                 )
             with archive.open(member) as stream:
-                where = f"{path}[{key}]"
+                where = f"{path}[{_spelled(key)}]"
                 arrays[key] = _read_npy_stream(
                     cast(io.BufferedIOBase, stream), member.file_size, where
                 )
     return {
-        split: RawSplit(arrays[images], arrays.get(labels), f"{path}[{images}]")
+        split: RawSplit(
+            arrays[images], arrays.get(labels), f"{path}[{_spelled(images)}]"
+        )
         for split, (images, labels) in layout.items()
     }
+
+
+def _spelled(key: str) -> str:
+    """The name of an array, in quotes where it is an odd one."""
+    return key if key.isidentifier() and len(key) <= 24 else shown(key, 24)
 
 
 def _npz_layout(names: list[str], path: Path) -> dict[str, tuple[str, str]]:
@@ -219,9 +233,10 @@ def _npz_layout(names: list[str], path: Path) -> dict[str, tuple[str, str]]:
         return {"train": ("images", "labels")}
     if len(names) == 1:
         return {"train": (names[0], "")}
+    found = ", ".join(map(_spelled, sorted(names)[:5])) or "no arrays"
     raise DataError(
-        f"{path}: holds {', '.join(sorted(names)[:6]) or 'no arrays'}; expected"
-        " x_train, y_train, x_test, y_test, or images and labels, or a single array."
+        f"{path}: holds {found}; expected x_train, y_train, x_test, y_test, or images"
+        " and labels, or a single array."
     )
 
 
@@ -237,17 +252,19 @@ def _read_npy_stream(stream: io.BufferedIOBase, size: int, where: str) -> np.nda
         warnings.simplefilter("ignore")  # what the header makes Python's parser say
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     if dtype.kind not in "buif":
-        what = (
-            "pickled Python objects" if dtype.hasobject else f"values of type {dtype}"
-        )
+        kind = "a structured type" if dtype.kind == "V" else f"type {dtype}"
+        what = "pickled Python objects" if dtype.hasobject else f"values of {kind}"
         raise DataError(
             f"{where}: holds {what}, which are not loaded; save an array of plain"
             " numbers."
         )
     if any(n < 0 for n in shape):
-        raise DataError(f"{where}: declares the shape {shape}; fetch or save it again.")
+        raise DataError(
+            f"{where}: declares the shape {shown(shape)}; fetch or save it again."
+        )
     num_bytes = math.prod(shape) * dtype.itemsize
     _check_size(stream.tell() + num_bytes, size, where)
+    _check_budget(num_bytes, size, where)
     array = _read_bytes(stream, num_bytes, where).view(dtype)
     return array.reshape(shape, order="F" if fortran else "C")
 
@@ -261,12 +278,15 @@ def _check_size(expected: int, actual: int, where: object) -> None:
         )
 
 
-def _check_budget(num_bytes: int, on_disk: int, where: object) -> None:
-    limit = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * on_disk))
+def _check_budget(
+    num_bytes: int, on_disk: int, where: object, most: int = MAX_BYTES
+) -> None:
+    limit = min(most, max(FREE_BYTES, MAX_RATIO * on_disk))
     if num_bytes > limit:
         raise DataError(
             f"{where}: {on_disk:,} bytes that declare {num_bytes:,} of content; the"
-            f" limit for a file of this size is {limit:,}."
+            f" limit for a file of this size is {limit:,}, so save fewer images, or as"
+            " uint8."
         )
 
 
@@ -304,5 +324,6 @@ def _reading(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # a dozen types, from zlib.error to OverflowError
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
+        cause = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
+        cause = cause[:120] or type(error).__name__
         raise DataError(f"{path}: cannot be read: {cause}.") from error

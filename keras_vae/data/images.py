@@ -14,6 +14,10 @@ from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError
 
 CHUNK_VALUES = 2**22  # values checked at once: bounds the temporaries to tens of MB
+# What nobody trains on, and what would take much memory beside the images:
+MAX_IMAGES = 2**25
+MAX_VALUES = 2**26  # of an image
+MAX_CLASSES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +121,11 @@ def to_uint8(images: np.ndarray, where: str) -> tuple[np.ndarray, str]:
         )
     if images.size == 0:
         raise DataError(f"{where}: no pixels, the shape is {images.shape}.")
+    if len(images) > MAX_IMAGES or images[0].size > MAX_VALUES:
+        raise DataError(
+            f"{where}: the shape is {images.shape}; expected at most {MAX_IMAGES:,}"
+            f" images of {MAX_VALUES:,} values."
+        )
     if images.shape[3] > 4:
         raise DataError(
             f"{where}: images of shape {images.shape} would have {images.shape[3]}"
@@ -124,7 +133,9 @@ def to_uint8(images: np.ndarray, where: str) -> tuple[np.ndarray, str]:
         )
 
     if images.dtype == bool:
-        return images.astype(np.uint8) * np.uint8(255), "boolean"
+        result = images.astype(np.uint8)
+        result *= np.uint8(255)
+        return result, "boolean"
     peak, fraction = 0.0, None  # largest value; first image with a fractional one
     for start, chunk in _chunks(images):
         valid = (chunk >= 0) & (chunk <= 255)  # False for NaN
@@ -162,7 +173,7 @@ def to_labels(labels: np.ndarray, num_images: int, where: str) -> np.ndarray:
     """Checks labels and brings them to int64 (N,).
 
     Args:
-        labels: Whole numbers >= 0, (N,) or (N, 1).
+        labels: Whole numbers in [0, 65536), (N,) or (N, 1).
         num_images: N, the number of images they belong to.
         where: What error messages call the data.
 
@@ -185,14 +196,16 @@ def to_labels(labels: np.ndarray, num_images: int, where: str) -> np.ndarray:
             f"{where}: {len(labels)} labels for {num_images} images; expected one for"
             " each."
         )
-    valid = (labels >= 0) & (labels < 2**31) & (labels == np.floor(labels))
+    valid = (labels >= 0) & (labels < MAX_CLASSES)  # False for NaN
+    classes = np.where(valid, labels, 0).astype(np.int64)
+    valid &= classes == labels
     if not valid.all():
         index = int(valid.argmin())
         raise DataError(
             f"{where}: the label of image {index} is {labels[index]}; expected class"
-            " numbers 0, 1, 2, and so on."
+            f" numbers 0, 1, 2, and so on, below {MAX_CLASSES:,}."
         )
-    return labels.astype(np.int64)
+    return classes
 
 
 def _chunks(images: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
