@@ -51,7 +51,7 @@ def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     if images.dtype != np.uint8:
         dtype = images.dtype.name
         highest = highest_pixel(dtype)
-        check_range(images.min(), images.max(), dtype)
+        check_pixels(images, dtype)
         images = images.astype("float32" if highest == 1 else "uint8", copy=False)
     images = images.reshape(-1, *spec.image_shape)
     return images, checked_labels(y, len(images), spec)
@@ -63,9 +63,9 @@ def checked_labels(y, number: int, spec: ImageSpec) -> np.ndarray:
         return np.zeros(number, np.int64)
     if y is None:
         raise UsageError(NO_LABEL)
-    labels = np.asarray(y).reshape(-1).astype(np.int64)
+    labels = np.asarray(y).reshape(-1)
     check_labels(labels, number, spec.num_classes)
-    return labels
+    return labels.astype(np.int64)
 
 
 def labels_in_turn(label, number: int, num_classes: int | None) -> np.ndarray:
@@ -88,26 +88,51 @@ def labels_in_turn(label, number: int, num_classes: int | None) -> np.ndarray:
 
 def checked_weights(sample_weight, number: int) -> np.ndarray:
     """Weights float32 (number,), one for each image."""
-    weight = np.asarray(sample_weight, np.float32).reshape(-1)
-    check_weights(len(weight), number)
+    try:
+        weight = np.asarray(sample_weight, np.float32).reshape(-1)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"Expected sample weights as numbers: {error}.") from error
+    check_weights(weight, number)
     return weight
 
 
-def check_weights(length, number) -> None:
-    """Refuses weights that are not one for each image."""
-    if length != number:
+def check_weights(weight: np.ndarray, number) -> None:
+    """Refuses weights that are not one for each image, finite and >= 0."""
+    if len(weight) != number:
         raise DataError(
-            f"Expected {number} sample weights, one for each image; got {length}."
+            f"Expected {number} sample weights, one for each image; got {len(weight)}."
+        )
+    usable = (weight >= 0) & (weight < np.inf)  # False for NaN
+    if not usable.all():
+        index = int(usable.argmin())
+        raise DataError(
+            f"Expected sample weights that are finite and >= 0; got {weight[index]} "
+            f"for image {index}."
+        )
+
+
+def check_label_dtype(dtype: str, num_classes) -> None:
+    """Refuses labels that are no numbers."""
+    if dtype.rstrip("0123456789") not in ("int", "uint", "float", "bfloat", "bool"):
+        raise DataError(
+            f"Expected labels that are class numbers from 0 to {num_classes - 1}; got "
+            f"{dtype}."
         )
 
 
 def check_labels(labels: np.ndarray, number, num_classes) -> None:
     """Refuses labels that are not one class number for each image."""
-    if len(labels) != number or not np.isin(labels, range(num_classes)).all():
+    check_label_dtype(labels.dtype.name, num_classes)
+    if len(labels) != number:
         raise DataError(
-            f"Expected {number} labels from 0 to {num_classes - 1}; got "
-            f"{len(labels)}, from {min(labels, default=None)} to "
-            f"{max(labels, default=None)}."
+            f"Expected {number} labels, one for each image; got {len(labels)}."
+        )
+    usable = np.isin(labels, range(num_classes))
+    if not usable.all():
+        index = int(usable.argmin())
+        raise DataError(
+            f"Expected labels that are class numbers from 0 to {num_classes - 1}; got "
+            f"{labels[index]} for image {index}."
         )
 
 
@@ -125,20 +150,22 @@ def highest_pixel(dtype: str) -> int:
     raise DataError(f"Expected pixels as uint8, or as floats in [0, 1]; got {dtype}.")
 
 
-def check_range(low, high, dtype: str, where: str = "") -> None:
+def check_pixels(images: np.ndarray, dtype: str, where: str = "") -> None:
     """Refuses pixels beyond black and white, and NaN.
 
     Args:
-        low: The least value.
-        high: The greatest.
-        dtype: Of the pixels.
-        where: They are found, e.g. `" in batch 3"`.
+        images: Numbers (N, ...).
+        dtype: Of the pixels as they came.
+        where: The images are, e.g. `" of batch 3"`.
     """
     highest = highest_pixel(dtype)
+    low, high = images.min(), images.max()
     if not (low >= 0 and high <= highest):  # also refuses NaN
+        bad = ~((images >= 0) & (images <= highest))
+        index = int(bad.reshape(len(bad), -1).any(axis=1).argmax())
         raise DataError(
-            f"Expected {dtype} pixels in [0, {highest}]; got values "
-            f"from {low} to {high}{where}. Scale the images, or pass uint8."
+            f"Expected {dtype} pixels in [0, {highest}]; got values from {low} to "
+            f"{high}, first in image {index}{where}. Scale the images, or pass uint8."
         )
 
 

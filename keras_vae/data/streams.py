@@ -139,11 +139,11 @@ def _checked_images(images, number, spec):
         images = tf.cast(images, tf.float32 if highest == 1 else tf.int64)
         low, high = tf.reduce_min(images), tf.reduce_max(images)
         images = _check(
-            lambda low, high, number: checks.check_range(
-                low, high, dtype.name, f" in batch {number}"
+            lambda images, number: checks.check_pixels(
+                images, dtype.name, f" of batch {number}"
             ),
             (low >= 0) & (high <= highest),
-            [low, high, number],
+            [images, number],
             images,
         )
     images = tf.cast(images, tf.float32 if highest == 1 else tf.uint8)
@@ -156,12 +156,15 @@ def _checked_labels(labels, length, spec):
         return tf.zeros([length], tf.int64)
     if labels is None or (labels.shape.rank or 0) > 2:  # an autoencoder's (x, x)
         raise UsageError(checks.NO_LABEL)
-    labels = tf.reshape(tf.cast(labels, tf.int64), [-1])
+    checks.check_label_dtype(labels.dtype.name, spec.num_classes)
+    given = tf.reshape(labels, [-1])
+    labels = tf.cast(given, tf.int64)
     in_range = tf.reduce_all((labels >= 0) & (labels < spec.num_classes))
+    whole = tf.reduce_all(tf.cast(labels, given.dtype) == given)
     return _check(
-        lambda labels, length: checks.check_labels(labels, length, spec.num_classes),
-        (tf.size(labels) == length) & in_range,
-        [labels, length],
+        lambda given, length: checks.check_labels(given, length, spec.num_classes),
+        (tf.size(labels) == length) & in_range & whole,
+        [given, length],
         labels,
     )
 
@@ -171,8 +174,13 @@ def _checked_weights(weight, length):
     if weight is None:
         return tf.ones([length])
     weight = tf.reshape(tf.cast(weight, tf.float32), [-1])
-    count = tf.size(weight)
-    return _check(checks.check_weights, count == length, [count, length], weight)
+    usable = tf.reduce_all((weight >= 0) & (weight < float("inf")))
+    return _check(
+        checks.check_weights,
+        (tf.size(weight) == length) & usable,
+        [weight, length],
+        weight,
+    )
 
 
 def _check(check, holds, values, tensor):

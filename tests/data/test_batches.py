@@ -328,9 +328,9 @@ def test_a_conditional_model_insists_on_its_labels(small_vae, images):
             call(x)
     with pytest.raises(UsageError, match="needs a label for each image"):
         vae.decode(np.zeros((4, 3)))
-    with pytest.raises(DataError, match="Expected 4 labels from 0 to 2; got 3"):
+    with pytest.raises(DataError, match="Expected 4 labels, one for each image; got 3"):
         vae.fit(x, [0, 1, 2], verbose=0)
-    with pytest.raises(DataError, match="from 0 to 3"):
+    with pytest.raises(DataError, match="from 0 to 2; got 3 for image 3"):
         vae.encode(x, [0, 1, 2, 3])
 
 

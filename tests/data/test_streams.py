@@ -89,7 +89,7 @@ def test_floats_are_checked_in_every_batch(dtype):
     assert {images.dtype for images, *_ in read(data(1.0), spec)} == {tf.float32}
     for last in (1.5, -0.5, np.nan):
         with pytest.raises(
-            DataError, match=rf"pixels in \[0, 1\].*{last}.* in batch 2"
+            DataError, match=rf"pixels in \[0, 1\].*{last}.* of batch 2"
         ):
             read(data(last), spec)
 
@@ -112,7 +112,7 @@ def test_integers_are_checked_and_become_bytes(dtype):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (lambda x, y: (x, y + 1), "labels from 0 to 6; got 8, from 1 to 7"),
+        (lambda x, y: (x, y + 1), "class numbers from 0 to 6; got 7 for image"),
         (lambda x, y: (x, tf.one_hot(y, 7)), "Expected 8 labels.*got 56"),
         (lambda x, y: (x, y[1:]), "Expected 8 labels.*got 7"),
         (lambda x, y: (x, y, tf.ones(3)), "Expected 8 sample weights.*got 3"),

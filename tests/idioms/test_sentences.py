@@ -18,7 +18,8 @@ X = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), np.uint8)
 FLOATS = X / np.float32(255)
 LABELS = np.arange(10) % 3
 FIRST = np.moveaxis(X, -1, 1)  # channels first
-NAN = np.where(X == X[9, 0, 0, 0], np.float32(np.nan), FLOATS)
+NAN = FLOATS.copy()
+NAN[9, 2] = np.nan
 
 
 def data_set(*parts):
@@ -76,8 +77,8 @@ DATA = {
     "[0, 255], PyDataset": (lambda: Numbered(X.astype("float32")), RANGE),
     "[-1, 1]": (lambda: 2 * FLOATS - 1, RANGE),
     "[-1, 1], data set": (lambda: data_set(2 * FLOATS - 1), RANGE),
-    "NaN": (lambda: NAN, "got values from nan to nan"),
-    "NaN, data set": (lambda: data_set(NAN), r"from nan to nan in batch \d\."),
+    "NaN": (lambda: NAN, "got values from nan to nan, first in image 9"),
+    "NaN, data set": (lambda: data_set(NAN), r"nan, first in image 1 of batch 2\."),
     "NaN, PyDataset": (lambda: Numbered(NAN), "from nan to nan"),
     "infinite": (lambda: data_set(FLOATS / 0.0), "from inf to inf|from nan"),
     "too large": (lambda: 2 * X.astype(int), r"int64 pixels in \[0, 255\]"),
@@ -151,6 +152,22 @@ FIT = {
         {"sample_weight": np.ones(3)},
         "Expected 10 sample weights, one for each image; got 3",
     ),
+    "weights of NaN": (
+        (X,),
+        {"sample_weight": np.where(np.arange(10) == 3, np.nan, 1)},
+        "Expected sample weights that are finite and >= 0; got nan for image 3",
+    ),
+    "weights of NaN in a data set": (
+        (data_set(X, LABELS, np.where(np.arange(10) == 3, np.inf, 1)),),
+        {},
+        "finite and >= 0; got inf for image 3",
+    ),
+    "negative weights": ((X,), {"sample_weight": -np.ones(10)}, "got -1.0 for image 0"),
+    "words as weights": (
+        (X,),
+        {"sample_weight": ["a"] * 10},
+        "Expected sample weights as numbers",
+    ),
     "validation_split of a data set": (
         (data_set(X),),
         {"validation_split": 0.2},
@@ -201,10 +218,20 @@ LABELED = {
     "no labels, generator": (lambda: (generator(X),), NO_LABEL),
     "no labels, dict": (lambda: ({"image": X},), NO_LABEL),
     "no labels, dicts": (lambda: (data_set({"image": X}),), NO_LABEL),
-    "too few": (lambda: (X, LABELS[:3]), "Expected 10 labels from 0 to 2; got 3"),
-    "too large": (lambda: (X, LABELS + 1), "Expected 10 labels.*from 1 to 3"),
-    "too large, data set": (lambda: (data_set(X, LABELS + 1),), "labels.*from 1 to 3"),
-    "negative": (lambda: (data_set(X, LABELS - 1),), "labels.*from -1 to 1"),
+    "too few": (lambda: (X, LABELS[:3]), "Expected 10 labels, one for.*; got 3"),
+    "too large": (
+        lambda: (X, LABELS + 1),
+        "are class numbers from 0 to 2; got 3 for",
+    ),
+    "too large, data set": (lambda: (data_set(X, LABELS + 1),), "got 3 for image 2"),
+    "negative": (lambda: (data_set(X, LABELS - 1),), "got -1 for image 0"),
+    "fractions": (lambda: (X, LABELS + 0.5), "got 0.5 for image 0"),
+    "fractions, data set": (lambda: (data_set(X, LABELS + 0.5),), "got 0.5 for image"),
+    "NaN": (lambda: (X, LABELS + np.nan), "got nan for image 0"),
+    "NaN, data set": (lambda: (data_set(X, LABELS + np.nan),), "got nan for image 0"),
+    "words": (lambda: (X, LABELS.astype(str)), "class numbers from 0 to 2; got str"),
+    "words, data set": (lambda: (data_set(X, LABELS.astype(str)),), "got string"),
+    "none": (lambda: (X, [None] * 10), "class numbers from 0 to 2; got object"),
     "one-hot": (lambda: (X, np.eye(3)[LABELS]), "Expected 10 labels.*got 30"),
     "one-hot, data set": (lambda: (data_set(X, np.eye(3)[LABELS]),), "4 labels.*12"),
     "itself as target": (lambda: (data_set(X, X),), "needs a label for each"),
