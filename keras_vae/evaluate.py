@@ -55,6 +55,8 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.num_images is not None:
         whole_number("num_images", config.num_images)
     whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
+    path = RunFolder(config.run).metrics
+    earlier = _earlier(path)
     start_tensorflow()
     from keras_vae.metrics.log_likelihood import estimate, summary
     from keras_vae.runs.trained import TrainedRun
@@ -83,25 +85,32 @@ def evaluate(config: EvaluateConfig) -> None:
         "unit": "nats per image",
         **summary(vae, estimates),
     }
-    _merge(RunFolder(config.run).metrics, report)
+    write_text(path, json.dumps(_merged(earlier, report), indent=2) + "\n")
     print(_sentence(report))
 
 
-def _merge(path, report):
-    """Updates the metrics of a run, whole or not at all."""
-    metrics = {}
-    if path.is_file():
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path} is not JSON ({error}); remove it.") from error
+def _earlier(path):
+    """What metrics.json says so far."""
+    if not path.is_file():
+        return {"estimates": {}}
+    try:
+        metrics = {"estimates": {}} | json.loads(path.read_text(encoding="utf-8"))
+        return metrics | {"estimates": {} | metrics["estimates"]}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{path} is not what a training writes ({error}); remove it."
+        ) from error
+
+
+def _merged(metrics, report):
+    """The metrics of a run with those of a report."""
     kept = ("num_images", "num_samples", "nll", "nll_standard_error")
-    estimates = metrics.get("estimates", {}) | {
+    estimates = metrics["estimates"] | {
         report["estimator"]: {name: report[name] for name in kept}
     }
     if report["estimator"] == "importance":  # the naive estimate is no headline
-        metrics |= report
-    write_text(path, json.dumps(metrics | {"estimates": estimates}, indent=2) + "\n")
+        metrics = metrics | report
+    return metrics | {"estimates": estimates}
 
 
 def _sentence(report):

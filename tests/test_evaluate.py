@@ -72,3 +72,16 @@ def test_command_says_in_one_line_what_is_wrong(run, capsys, arguments, code, me
 def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
     assert main([str(tmp_path)]) == 4
     assert "is not a finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"estimates": 3}', 99999 * "["])
+def test_metrics_of_somebody_else_are_refused_before_the_work(
+    run, tmp_path, text, capsys
+):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text(text)
+    assert main([str(tmp_path / "run"), "--num-samples", "1000000"]) == 3
+    error = capsys.readouterr().err
+    assert "metrics.json is not what a training writes" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "run" / "metrics.json").read_text() == text
