@@ -17,7 +17,7 @@ import numpy as np
 
 from export.parity import ROUNDED
 from keras_vae.distributions.portable_noise import MAX_SEED
-from keras_vae.errors import ModelError
+from keras_vae.errors import ModelError, first_line
 
 MAX_MANIFEST, MAX_GOLDEN = 2**24, 2**28  # bytes
 MAX_TOLERANCE = max(ROUNDED.values())
@@ -104,7 +104,8 @@ class Bundle:
             _check_golden(golden, self.manifest)
         except Exception as error:  # a hostile archive raises almost anything
             path = self.path / "golden.npz"
-            raise ModelError(f"{path} holds no golden vectors: {error}.") from error
+            reason = first_line(error)
+            raise ModelError(f"{path} holds no golden vectors: {reason}.") from error
         return golden
 
 

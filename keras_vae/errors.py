@@ -47,19 +47,13 @@ class DivergedError(KerasVAEError):
     exit_code = 6
 
 
-def shown(value: object, most: int = 80) -> str:
-    """A stranger's value in a sentence: printable, on one line, not too long.
+def first_line(error: BaseException) -> str:
+    """The first line of what another's error says, in 150 printable characters at most.
 
-    Args:
-        value: What came.
-        most: Characters.
-
-    Example:
-        >>> shown("a long name", most=9)
-        "'a lon..."
+    Where it says nothing, the name of its class.
     """
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "".join(c if c.isprintable() else " " for c in line[:150])
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
@@ -150,3 +144,18 @@ def number(
     if result > maximum:
         raise UsageError(f"{name} must be a number <= {maximum:g}. Got {shown(value)}.")
     return result
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A stranger's value in a sentence: printable, on one line, not too long.
+
+    Args:
+        value: What came.
+        most: Characters.
+
+    Example:
+        >>> shown("a long name", most=9)
+        "'a lon..."
+    """
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -13,7 +13,7 @@ from typing import Literal
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import DataError, whole_number
+from keras_vae.errors import DataError, first_line, whole_number
 from keras_vae.files import write_text
 from keras_vae.runs.folder import RunFolder
 
@@ -98,7 +98,7 @@ def _earlier(path):
         return metrics | {"estimates": {} | metrics["estimates"]}
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path} is not what a training writes ({error}); remove it."
+            f"{path} is not what a training writes ({first_line(error)}); remove it."
         ) from error
 
 

@@ -56,16 +56,17 @@ def check_path(path: Path) -> None:
     Raises:
         UsageError: If it is too long, or holds a character that none may have.
     """
-    try:
-        os.lstat(path)
-        return
-    except ValueError:  # NUL, or half of a surrogate pair
-        reason = "holds a character that no path can have"
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            return
-        reason = "is too long"
-    raise UsageError(f"The path {shown(str(path))} {reason}; choose another.")
+    for part in (path, *path.parts):  # what it is in need not exist either
+        try:
+            os.lstat(part)
+            continue
+        except ValueError:  # NUL, or half of a surrogate pair
+            reason = "holds a character that no path can have"
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                continue
+            reason = "is too long"
+        raise UsageError(f"The path {shown(str(path))} {reason}; choose another.")
 
 
 def check_folder(path: Path) -> None:

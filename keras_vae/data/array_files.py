@@ -20,7 +20,7 @@ from typing import cast
 import numpy as np
 
 from keras_vae.data.images import RawSplit
-from keras_vae.errors import DataError, shown
+from keras_vae.errors import DataError, first_line, shown
 
 MAX_BYTES = 4 * 2**30  # of one data set: 60,000 MNIST images take 0.05 GB
 MAX_RATIO = 200  # deflate ends at 1032; only near-uniform images exceed this
@@ -324,6 +324,5 @@ def _reading(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # a dozen types, from zlib.error to OverflowError
-        cause = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
-        cause = cause[:120] or type(error).__name__
+        cause = first_line(error).rstrip(".")
         raise DataError(f"{path}: cannot be read: {cause}.") from error

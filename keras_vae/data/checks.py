@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_vae.errors import DataError, UsageError
+from keras_vae.errors import DataError, UsageError, first_line
 
 NO_LABEL = "A conditional VAE needs a label for each image; got none."
 
@@ -91,7 +91,9 @@ def checked_weights(sample_weight, number: int) -> np.ndarray:
     try:
         weight = np.asarray(sample_weight, np.float32).reshape(-1)
     except (ValueError, TypeError) as error:
-        raise DataError(f"Expected sample weights as numbers: {error}.") from error
+        raise DataError(
+            f"Expected sample weights as numbers: {first_line(error)}."
+        ) from error
     check_weights(weight, number)
     return weight
 

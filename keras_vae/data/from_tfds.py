@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_vae.data.array_files import MAX_BYTES
 from keras_vae.data.images import RawSource, RawSplit
-from keras_vae.errors import DataError, UsageError
+from keras_vae.errors import DataError, UsageError, first_line, shown
 
 PROBE_SECONDS = 5.0  # for every host together, name resolution included
 PROBE_HOSTS = 8  # at most this many are asked
@@ -68,7 +68,7 @@ def read_tfds(name: str) -> RawSource:
     except tfds.core.DatasetNotFoundError:
         raise _unknown(name, tfds) from None
     except Exception as error:  # whatever a builder's own code raises
-        raise DataError(f"tfds:{name}: cannot be built: {_line(error)}") from error
+        raise DataError(f"tfds:{name}: cannot be built: {first_line(error)}") from error
     if not builder.data_path.exists():
         _prepare(builder, name)
 
@@ -97,7 +97,7 @@ def _prepare(builder, name: str) -> None:
         with contextlib.redirect_stdout(sys.stderr):  # its progress is no result
             builder.download_and_prepare()
     except Exception as error:  # requests, checksums, disk, the builder's own code
-        reason = f"{missing} and its preparation failed ({_line(error)})"
+        reason = f"{missing} and its preparation failed ({first_line(error)})"
         raise Unavailable(name, reason) from error
 
 
@@ -205,7 +205,7 @@ def _read_split(builder, split: str, image_key: str, label_key: str | None) -> R
     except (tf.errors.OpError, OSError) as error:
         raise DataError(
             f"{where}: cannot be read from {builder.data_dir}; delete that folder to"
-            f" have it prepared again ({_line(error)})."
+            f" have it prepared again ({first_line(error)})."
         ) from error
     if images is None:
         raise DataError(f"{where}: no images.")
@@ -239,10 +239,6 @@ def _unknown(name: str, tfds) -> UsageError:
     near = nearest(name, cutoff=0.6)
     hint = f"Did you mean 'tfds:{near}'?" if near else "See tfds.list_builders()."
     return UsageError(
-        f"Unknown dataset 'tfds:{name}'; tensorflow-datasets {tfds.__version__} has"
-        f" none of that name. {hint}"
+        f"Unknown dataset {shown('tfds:' + name)}; tensorflow-datasets"
+        f" {tfds.__version__} has none of that name. {hint}"
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__

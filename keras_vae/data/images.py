@@ -153,8 +153,10 @@ def to_uint8(images: np.ndarray, where: str) -> tuple[np.ndarray, str]:
 
     if images.dtype.kind == "f" and peak <= 1:
         result = np.empty(images.shape, np.uint8)
+        wide = np.result_type(images, np.float32)  # float16 would round twice
         for start, chunk in _chunks(images):
-            result[start : start + len(chunk)] = np.rint(chunk * 255.0)
+            levels = np.multiply(chunk, 255.0, dtype=wide)
+            result[start : start + len(chunk)] = np.rint(levels)
         return result, "0..1"
     if fraction is not None:
         raise DataError(
@@ -196,7 +198,8 @@ def to_labels(labels: np.ndarray, num_images: int, where: str) -> np.ndarray:
             f"{where}: {len(labels)} labels for {num_images} images; expected one for"
             " each."
         )
-    valid = (labels >= 0) & (labels < MAX_CLASSES)  # False for NaN
+    # False for NaN; a Python int would be cast to float16, which ends before
+    valid = (labels >= 0) & (labels < np.float64(MAX_CLASSES))
     classes = np.where(valid, labels, 0).astype(np.int64)
     valid &= classes == labels
     if not valid.all():

@@ -46,6 +46,7 @@ OUTPUTS = [
     Case("NUL", lambda f: f / "a\0b", 2, ("no path can have",)),
     Case("half a surrogate pair", lambda f: f / "\ud800", 2, ("no path can have",)),
     Case("300 characters", lambda f: f / (300 * "a"), 2, ("too long",)),
+    Case("300 below what is not there", lambda f: f / "a" / (300 * "a"), 2, ("too",)),
     Case("250 characters", lambda f: f / (250 * "a"), 2, ("too long",)),
     Case("9,000 characters", lambda f: f / (4500 * "a/"), 2, ("too long",)),
     right("240 characters", lambda f: f / (240 * "a")),
