@@ -8,7 +8,7 @@ import importlib
 import sys
 import time
 
-FAMILIES = ("inputs",)  # modules beside this one that have `full(seed)`
+FAMILIES = ("inputs", "fuzz")  # modules beside this one that have `full(seed)`
 
 
 def main(argv=None) -> int:
