@@ -18,6 +18,7 @@ from keras_vae.distributions.latents import Latents
 from keras_vae.distributions.likelihoods import Likelihood
 from keras_vae.distributions.noise import standard_uniform
 from keras_vae.distributions.portable_noise import check_seed
+from keras_vae.distributions.sampling import in_float32
 from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import UsageError, whole_number
 from keras_vae.objectives.table import OBJECTIVES, check_latents
@@ -132,7 +133,7 @@ class VAE(FusedModel):
         params = self.encoder(self._inputs(x, label), training=training)
         if isinstance(params, list | tuple):
             params = ops.concatenate(params, axis=-1)
-        return ops.cast(params, "float32")
+        return in_float32(params)
 
     def terms(
         self, x, label=None, weight=None, *, num_samples=None, training=False
@@ -184,8 +185,7 @@ class VAE(FusedModel):
             label = ops.tile(label, [num_samples])
         output = self.decoder(self._inputs(rows, label), training=training)
         shape = (num_samples, -1, *self.decoder.output_shape[1:])  # (S, B, H, W, C * K)
-        output = ops.reshape(ops.cast(output, "float32"), shape)
-        return self.likelihood.log_prob(output, x)
+        return self.likelihood.log_prob(ops.reshape(in_float32(output), shape), x)
 
     def _components(self, images, training=False):
         """The posterior at images of a prior's own: its parameters, (K, D) each."""

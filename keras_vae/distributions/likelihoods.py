@@ -163,7 +163,8 @@ class ContinuousBernoulli(Likelihood):
         # log((exp(l) - 1) / l) = max(l, 0) + log((1 - exp(-a)) / a) with a = |l|
         small, magnitude = _near_zero(params)
         large = slope * params + ops.log(magnitude) - ops.log(-ops.expm1(-magnitude))
-        square = ops.square(params) / 4.0
+        # 0 where the other is taken, so that the series' gradient stays finite
+        square = ops.where(small, ops.square(params) / 4.0, 0.0)
         series = square * (1 / 6 - square * (1 / 180 - square / 2835))
         series = (x - 0.5) * params - series
         return _sum_pixels(ops.where(small, series, large))

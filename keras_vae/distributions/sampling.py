@@ -32,6 +32,29 @@ def bound(value, low: float, high: float):
     return ops.stop_gradient(clipped) + (value - ops.stop_gradient(value))
 
 
+def in_float32(output):
+    """A network's output in float32, in which distributions are computed.
+
+    What has become infinite in float16 comes as its largest number, 65504, and the
+    gradient passes, so that it can come back.
+
+    Args:
+        output: float (...), of any float type.
+
+    Returns:
+        float32 (...).
+    """
+    if keras.backend.standardize_dtype(output.dtype) != "float16":
+        return ops.cast(output, "float32")
+
+    @ops.custom_gradient
+    def finite(output):
+        value = ops.clip(ops.cast(output, "float32"), -65504.0, 65504.0)
+        return value, lambda upstream: ops.cast(upstream, "float16")
+
+    return finite(output)
+
+
 def bound_log_var(log_var):
     """Bounds a log-variance to [-30, 20], so that its exponential stays finite.
 

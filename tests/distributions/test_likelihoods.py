@@ -9,6 +9,7 @@ from keras_vae.distributions.likelihoods import (
     Gaussian,
     bits_per_dimension,
 )
+from keras_vae.distributions.sampling import in_float32
 from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import UsageError
 
@@ -80,7 +81,8 @@ def continuous_bernoulli_log_density(x, logit):
 
 
 @pytest.mark.parametrize(
-    "logit", [-1e4, -80.0, -3.0, -0.5, -0.49, -1e-3, 0.0, 1e-6, 0.2, 0.51, 9.0, 1e4]
+    "logit",
+    [-1e30, -1e4, -80.0, -3.0, -0.5, -0.49, -1e-3, 0.0, 1e-6, 0.2, 0.51, 9.0, 1e4, 1e9],
 )
 @pytest.mark.parametrize("x", [0.0, 0.3, 1.0])
 def test_continuous_bernoulli_log_prob_and_gradient(logit, x):
@@ -216,6 +218,57 @@ def test_likelihood_shapes_and_output_bias(name, channels, rng):
     assert likelihood.log_prob(params, x).shape == (2, 3)
     assert likelihood.sample(params, seed=0).shape == (2, 3, 4, 5, channels)
     assert likelihood.levels in (None, 2, 256)
+
+
+@pytest.mark.parametrize("arguments", [{}, ARGUMENTS], ids=["default", "other"])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize(
+    ("dtype", "jit_compile"),
+    [("float32", True), ("float32", False), ("bfloat16", False), ("float16", False)],
+)
+def test_likelihoods_are_finite_at_wild_outputs(
+    name, arguments, dtype, jit_compile, rng
+):
+    likelihood = LIKELIHOODS[name](**arguments.get(name, {}))
+    x = np.round(rng.uniform(size=(3, 4, 5, 3)) * 255).astype("float32") / 255
+    x[0], x[1] = 0.0, 1.0
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def run(output):
+        params = in_float32(output)
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            log_prob = likelihood.log_prob(params, x)
+        sources = [params, *(weight.value for weight in likelihood.trainable_weights)]
+        return log_prob, likelihood.mean(params), *tape.gradient(log_prob, sources)
+
+    ordinary = rng.normal(size=(2, 3, 4, 5, 3 * likelihood.num_params))
+    for size in (-1e4, 1e4):
+        for weight in likelihood.trainable_weights:
+            weight.assign(1e26 * size)
+        wild = np.where(rng.random(ordinary.shape) < 0.5, size, ordinary)
+        wild[1] = size
+        found = run(tf.cast(tf.constant(wild, tf.float32), dtype))
+        assert all(np.isfinite(value).all() for value in found)
+
+
+@pytest.mark.parametrize("size", [-1e30, -1e4, 1e4, 1e30])
+@pytest.mark.parametrize(
+    ("name", "block"), [("gaussian", 1), ("discretized_logistic_mixture", 2)]
+)
+def test_scales_come_back_from_anywhere(name, block, size):
+    likelihood = LIKELIHOODS[name](**ARGUMENTS[name])
+    blocks = np.zeros((1, 1, 2, 2, likelihood.num_params), "float32")
+    width = likelihood.num_params // (4 if "mixture" in name else 2)
+    scales = slice(width * block, width * (block + 1))
+    blocks[..., scales] = size
+    params = tf.constant(blocks)
+    with tf.GradientTape() as tape:
+        tape.watch(params)  # pixels some way from the mean of 0 or 0.5
+        log_prob = likelihood.log_prob(params, tf.fill((1, 2, 2, 1), 0.8))
+    gradient = tape.gradient(log_prob, params)
+    assert np.isfinite(log_prob).all() and np.isfinite(gradient).all()
+    assert np.all(np.sign(gradient[..., scales]) == -np.sign(size))
 
 
 @pytest.mark.parametrize(

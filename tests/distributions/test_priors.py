@@ -132,6 +132,44 @@ def test_prior_config_round_trip(name):
     assert prior.get_config().items() >= arguments.items()
 
 
+@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("size", [-1e30, -1e4, 1e4, 1e30])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_priors_are_finite_where_log_variances_are_wild(name, size, jit_compile):
+    prior = PRIORS[name](latent_dim=3)
+    prior.build((2, 2, 1))
+    for weight in prior.weights:
+        if weight.name == "log_var":
+            weight.assign(np.full(weight.shape, size))
+    kernel = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    z = tf.constant(1e4 * np.random.default_rng(1).normal(size=(5, 3)), tf.float32)
+
+    def encode(images):
+        mean = tf.reshape(images, (-1, 4)) @ kernel
+        return mean, size * tf.ones_like(mean)
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            log_prob = prior.log_prob(z, encode)
+        draws = prior.from_noise(z / 1e4, tf.linspace(0.0, 0.9, 5))
+        weights = [weight.value for weight in prior.trainable_weights]
+        return log_prob, draws, *tape.gradient(log_prob, [z, *weights])
+
+    assert all(np.isfinite(value).all() for value in run())
+
+
+def test_the_log_variances_of_a_mixture_come_back():
+    prior = GaussianMixture(latent_dim=3, num_components=2)
+    for size in (-1e4, 1e4, 1e30):
+        prior.log_var.assign(np.full((2, 3), size))
+        with tf.GradientTape() as tape:
+            log_prob = tf.reduce_sum(prior.log_prob(tf.ones((1, 3))))
+        gradient = tape.gradient(log_prob, prior.log_var.value)
+        assert np.all(np.sign(gradient) * np.sign(size) <= 0) and np.any(gradient != 0)
+
+
 @pytest.mark.parametrize("name", ["mixture", "vampprior"])
 def test_mixture_priors_reject_no_components(name):
     with pytest.raises(UsageError, match="num_components must be a whole number >= 1"):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from keras_vae.distributions.sampling import Sampling, bound_log_var
+from keras_vae.distributions.sampling import Sampling, bound_log_var, in_float32
 
 
 def test_sampling_moments_match_the_parameters():
@@ -49,15 +49,45 @@ def test_gradients_flow_through_sampling():
 
 
 @pytest.mark.parametrize(
-    "value", [-3e4, -30.0, -29.9, -0.0, 1e-8, 0.3, 19.9, 20.0, 3e4]
+    "value", [-1e30, -3e4, -30.0, -29.9, -0.0, 1e-8, 0.3, 19.9, 20.0, 3e4, 1e30]
 )
-def test_bound_log_var_keeps_ordinary_values_and_gradients(value):
-    log_var = tf.constant([value])
-    with tf.GradientTape() as tape:
-        tape.watch(log_var)
-        bounded = bound_log_var(log_var)
-    np.testing.assert_array_equal(bounded, np.float32([np.clip(value, -30, 20)]))
-    np.testing.assert_array_equal(tape.gradient(bounded, log_var), [1.0])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_bound_log_var_keeps_ordinary_values_and_gradients(value, jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def bounded(log_var):
+        with tf.GradientTape() as tape:
+            tape.watch(log_var)
+            value = bound_log_var(log_var)
+        return value, tape.gradient(value, log_var)
+
+    actual, gradient = bounded(tf.constant([value]))
+    np.testing.assert_array_equal(actual, np.float32([np.clip(value, -30, 20)]))
+    np.testing.assert_array_equal(gradient, [1.0])
+
+
+def test_bound_log_var_hides_no_nan():
+    assert np.isnan(bound_log_var(tf.constant([np.nan]))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_in_float32_is_the_cast_and_makes_float16_finite(dtype, jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def cast(output):
+        with tf.GradientTape() as tape:
+            tape.watch(output)
+            value = in_float32(output)
+        return value, tape.gradient(value, output)
+
+    ordinary = [-6e4, -1.5, -0.0, 0.3, 3e4]
+    output = tf.cast(tf.constant([*ordinary, -1e30, 1e30, np.nan]), dtype)
+    actual, gradient = cast(output)
+    assert actual.dtype == tf.float32 and gradient.dtype == output.dtype
+    expected = output.numpy().astype(np.float32)
+    if dtype == "float16":
+        expected[5:7] = -65504, 65504
+    np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(gradient, np.ones(8))
 
 
 def test_sampling_is_finite_for_wild_log_variances():

@@ -57,6 +57,41 @@ def test_objective_config_round_trip(name):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("size", [-1e30, -1e4, 1e4, 1e30])
+def test_objectives_are_finite_at_wild_log_variances_and_weights(
+    name, jit_compile, size
+):
+    objective, params = OBJECTIVES[name](), np.zeros((4, 6), "float32")
+    latents = OneLevel(DiagonalGaussian(3, seed=0), StandardNormal(3))
+    params[0, 3:] = size
+    params[1:3] = np.random.default_rng(0).normal(size=(2, 6))
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def run(params):
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            found = latents.infer(params, 2, scalable=objective.doubly_reparameterized)
+            # the images' likelihoods are as far apart as float32 lets them
+            log_likelihood = tf.constant([[0.0, size, -90.0, 5.0], [0.0, 3.0, 0.0, 5]])
+            log_likelihood -= tf.reduce_sum(tf.square(tf.tanh(found.z)), axis=-1)
+            losses = objective.loss(
+                Terms(
+                    log_likelihood,
+                    **found._asdict(),
+                    weight=tf.ones(4),
+                    params=params,
+                    posterior=latents.posterior,
+                    prior=latents.prior,
+                    step=tf.constant(3),
+                )
+            )
+        return losses, tape.gradient(losses, params)
+
+    assert all(np.isfinite(value).all() for value in run(tf.constant(params)))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives_compile_for_a_batch_of_any_size(name, batch):
     objective = OBJECTIVES[name]()
 
