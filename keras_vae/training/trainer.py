@@ -81,6 +81,8 @@ class FusedModel(ImageModel):
         return 1 if isinstance(number, str) else number
 
     def get_compile_config(self):
+        if not self.compiled:
+            return {}
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "steps_per_execution": self._steps_per_execution,

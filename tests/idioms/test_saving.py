@@ -104,6 +104,15 @@ def test_compile_of_a_saved_model_is_that_of_the_first(make_vae, tmp_path):
     assert again.run_eagerly
 
 
+def test_a_model_that_was_never_compiled_is_saved(make_vae, tmp_path):
+    compiled = make_vae()
+    vae = type(compiled).from_config(compiled.get_config())
+    vae.save(tmp_path / "vae.keras")
+    again = keras.models.load_model(tmp_path / "vae.keras")
+    assert not again.compiled
+    np.testing.assert_array_equal(again.generate(3), vae.generate(3))
+
+
 # === Mixed precision ===
 
 
