@@ -56,6 +56,27 @@ def first_line(error: BaseException) -> str:
     return "".join(c if c.isprintable() else " " for c in line[:150])
 
 
+def diverged(name: str, value: float) -> DivergedError:
+    """The error for a number of a trained model that is NaN or infinite.
+
+    Args:
+        name: What the number is, as a sentence begins.
+        value: The number.
+
+    Returns:
+        A `DivergedError`, to be raised by the caller.
+
+    Example:
+        >>> str(diverged("The loss of the evaluation", math.nan))
+        'The loss of the evaluation is nan: the model has diverged; train it again at \
+a lower learning rate.'
+    """
+    return DivergedError(
+        f"{name} is {value}: the model has diverged; train it again at a lower "
+        "learning rate."
+    )
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table.
 

@@ -18,7 +18,7 @@ from keras_vae.data.batches import checked_arrays
 from keras_vae.data.binarization import pixel_levels
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.distributions.likelihoods import bits_per_dimension
-from keras_vae.errors import unknown, whole_number
+from keras_vae.errors import diverged, unknown, whole_number
 
 BATCH = 100  # images in one compiled call
 MAX_FLOATS = 2**24  # in the decoder's widest layer at a time: bounds the memory
@@ -91,6 +91,7 @@ def estimate(
     Raises:
         UsageError: If an argument is out of range.
         DataError: If the images do not suit the model.
+        DivergedError: If a number is NaN or infinite.
 
     Example:
         >>> estimates = estimate(vae, images[:100], num_samples=500)
@@ -132,6 +133,11 @@ def estimate(
             bar.update(real)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     nll, log_likelihood, kl_divergence, mean, kl_per_dimension, squared_error = columns
+    names = [field.name for field in dataclasses.fields(Estimates)][1:]
+    for name, column in zip(names, columns, strict=True):
+        if (wrong := ~np.isfinite(column)).any():
+            image = np.argwhere(wrong)[0][0]
+            raise diverged(f"The {name} of image {image}", column[wrong][0])
     factorizes = kl_per_dimension.shape[-1] == vae.latent_dim
     return Estimates(
         estimator,

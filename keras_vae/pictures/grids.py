@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_vae.errors import diverged
 from keras_vae.files import replaced
 
 GAP = 2  # pixels between images, before enlargement
@@ -69,9 +70,15 @@ def pair_grid(
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Grey levels 0 to 255, rounded half to even; float pixels are taken as [0, 1]."""
+    """Grey levels 0 to 255, rounded half to even; float pixels are taken as [0, 1].
+
+    Raises:
+        DivergedError: If a pixel is NaN.
+    """
     if images.dtype == np.uint8:
         return images
+    if np.isnan(images).any():
+        raise diverged("A pixel of the model's images", np.nan)
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 

@@ -11,7 +11,7 @@ from keras import ops
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.data.batches import checked_arrays
-from keras_vae.errors import DataError, ModelError, UsageError
+from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
@@ -31,7 +31,7 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
         The model with its trained weights, in float32, and the config of the run.
 
     Raises:
-        ModelError: If the folder holds no complete run.
+        ModelError: If the folder holds no complete run, or weights that are no numbers.
 
     Example:
         >>> vae, config = load_run("saved_models/vae")
@@ -60,6 +60,11 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
             f"{folder.model} does not hold the weights that config.json describes: "
             f"{reason}."
         ) from error
+    if not all(np.isfinite(weight).all() for weight in vae.get_weights()):
+        raise ModelError(
+            f"{folder.model} holds weights that are NaN or infinite: the model has "
+            "diverged; train it again at a lower learning rate."
+        )
     return vae, config
 
 
@@ -114,7 +119,11 @@ class TrainedRun:
     @cached_property
     def mean(self) -> np.ndarray:
         """Where the test images are encoded, float32 (N, D)."""
-        return self.vae.encode(self.images, self.source.test.labels)
+        mean = self.vae.encode(self.images, self.source.test.labels)
+        if not np.isfinite(mean).all():
+            wrong = mean[~np.isfinite(mean)][0]
+            raise diverged("A latent of the test images", wrong)
+        return mean
 
     @cached_property
     def relevance(self) -> tuple[np.ndarray, str]:

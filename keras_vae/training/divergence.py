@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_vae.errors import DivergedError
+from keras_vae.errors import DivergedError, diverged
 from keras_vae.training.fused_steps import FusedFunction
 from keras_vae.training.image_model import METRICS
 
@@ -64,10 +64,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         for name, value in _not_finite(logs):
             if self._epoch is not None:
                 self._raise(name, value, "in the validation of")
-            raise DivergedError(
-                f"The {name} of the evaluation is {value}: the model has diverged; "
-                "train it again at a lower learning rate."
-            )
+            raise diverged(f"The {name} of the evaluation", value)
 
     def on_epoch_end(self, epoch, logs: Any = None):
         for name, value in _not_finite(logs):

@@ -9,7 +9,7 @@ from scipy import special, stats
 from keras_vae.data.binarization import binarize
 from keras_vae.distributions.likelihoods import Gaussian
 from keras_vae.distributions.logistic_mixture import DiscretizedLogisticMixture
-from keras_vae.errors import UsageError
+from keras_vae.errors import DivergedError, UsageError
 from keras_vae.metrics.log_likelihood import estimate as compiled_estimate
 from keras_vae.metrics.log_likelihood import summary
 from keras_vae.model import VAE
@@ -225,3 +225,16 @@ def test_estimate_rejects_nonsense(linear, arguments, message):
     vae, images, _ = linear
     with pytest.raises(UsageError, match=message):
         estimate(vae, images, **arguments)
+
+
+def test_estimates_that_are_no_numbers_name_the_first_image():
+    vae = VAE(*mlp((4, 4, 1), 2, posterior_params=4, likelihood_params=1, hidden=(4,)))
+    x = np.zeros((5, 4, 4, 1), np.float32)
+    x[3] = 1.0
+    kernel = vae.encoder.layers[-1].kernel
+    kernel.assign(np.full(kernel.shape, 1e38))  # finite, but what comes of it is not
+    vae.encoder.layers[-2].bias.assign(-np.ones(4))
+    vae.encoder.layers[-2].kernel.assign(np.ones((16, 4)))
+    with pytest.raises(DivergedError, match=r"The \w+ of image 3 is (nan|-?inf): the"):
+        estimate(vae, x, num_samples=3)
+    assert np.isfinite(estimate(vae, x[:3], num_samples=3).nll).all()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_vae.errors import DivergedError
 from keras_vae.pictures.grids import image_grid, pair_grid, save_gif, save_png, to_uint8
 
 
@@ -27,6 +28,11 @@ def test_float_pixels_become_the_nearest_grey_level():
     levels = np.arange(256, dtype=np.float32) / 255
     np.testing.assert_array_equal(to_uint8(levels), np.arange(256))
     np.testing.assert_array_equal(to_uint8(np.array([-1.0, 2.0])), [0, 255])
+
+
+def test_a_pixel_that_is_no_number_is_an_error_not_black():
+    with pytest.raises(DivergedError, match="A pixel of the model's images is nan"):
+        image_grid(np.full((1, 3, 3, 1), np.nan, np.float32))
 
 
 def test_a_grid_of_nothing_is_refused():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_vae.errors import DataError
-from keras_vae.runs.trained import TrainedRun
+from keras_vae.errors import DataError, DivergedError, ModelError
+from keras_vae.runs.trained import TrainedRun, load_run
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +32,21 @@ def test_other_data_than_that_of_the_run_is_refused(untrained, rows, tmp_path):
     (folder / "config.json").write_text(text)
     with pytest.raises(DataError, match="was trained on rows, but"):
         _ = TrainedRun(folder).images
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(untrained, tmp_path, value):
+    folder = untrained(tmp_path)
+    vae, _ = load_run(folder)
+    vae.trainable_weights[0].assign_add(np.full((30, 8), value))
+    vae.save(folder / "model.keras")
+    with pytest.raises(ModelError, match="model.keras holds weights that are NaN or"):
+        load_run(folder)
+
+
+def test_latents_that_are_no_numbers_are_an_error(untrained, tmp_path):
+    trained = TrainedRun(untrained(tmp_path))
+    kernel = trained.vae.encoder.layers[-1].kernel
+    kernel.assign(np.full(kernel.shape, 3e38))
+    with pytest.raises(DivergedError, match="A latent of the test images is"):
+        _ = trained.mean
