@@ -34,6 +34,7 @@ class Batches:
             the batches; without end where `steps` is known.
         divisible: Whether K must divide `steps`, for slices know no epochs.
         once: Whether one pass is all that the data can be read.
+        may_end: Whether they may end before `steps`, a wish of the user's.
     """
 
     spec: Any
@@ -41,6 +42,7 @@ class Batches:
     dataset: Callable[[int | None], tf.data.Dataset]
     divisible: bool = False
     once: bool = False
+    may_end: bool = False
 
     def in_epochs_of(self, steps: int) -> "Batches":
         """The same batches in epochs of another length, which go on in the data."""
@@ -49,7 +51,8 @@ class Batches:
             batches = self.dataset(None)
             return batches if slice_steps is None else _slices(batches, slice_steps)
 
-        return Batches(self.spec, steps, dataset, divisible=True)
+        may_end = self.steps is None
+        return Batches(self.spec, steps, dataset, divisible=True, may_end=may_end)
 
     def first(self, steps: int) -> "Batches":
         """The first batches of the data, again and again; the next, if read once."""

@@ -292,7 +292,8 @@ class FusedModel(ImageModel):
         Those of unknown number always do: the stock loop would begin one step too many,
         and draw noise for it, to find out that the data have ended.
         """
-        stock = self._steps_per_execution == 1 and batches.steps is not None
+        counted = batches.steps is not None and not batches.may_end
+        stock = self._steps_per_execution == 1 and counted
         return not self.run_eagerly and not stock
 
     def make_train_function(self, force=False):

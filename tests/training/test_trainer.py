@@ -67,9 +67,17 @@ def test_a_generator_fills_one_epoch_and_is_refused_for_more(small_vae, images):
     assert vae.optimizer.iterations == 14
 
 
-def test_a_generator_that_ends_too_early_is_warned_of(small_vae, images):
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("kind", [batches, not_counted])
+def test_data_that_end_too_early_are_warned_of_and_no_step(
+    small_vae, images, steps, kind
+):
+    vae = small_vae()
+    vae.compile("sgd", steps_per_execution=steps, jit_compile=False)
     with pytest.warns(UserWarning, match="ran out of data"):
-        small_vae().fit(batches(images(22)), steps_per_epoch=9, verbose=0)
+        vae.fit(kind(images(22)), steps_per_epoch=9, verbose=0)
+    assert vae.optimizer.iterations == 6
+    assert max(state.numpy()[1] for state in vae._noise_states) == 6
 
 
 def test_validation_steps_are_the_first_batches(small_vae, images):
