@@ -221,7 +221,8 @@ def _slices(batches, slice_steps):
 
 def _of_dataset(data, spec):
     batches = streams.standard(data, spec)
-    steps = int(batches.cardinality())
+    if (steps := int(batches.cardinality())) == 0:  # perhaps for drop_remainder
+        raise _no_batch(data)
     return Stream(batches, None if steps < 0 else steps)  # endless, or unknown
 
 
@@ -229,6 +230,8 @@ def _of_py_dataset(data, spec, seed, first_epoch):
     """A `PyDataset`: batches by number, each epoch in an order of its own."""
     if (steps := data.num_batches) is None:
         return _of_iterable((data[k] for k in itertools.count()), spec)
+    if steps == 0:
+        raise _no_batch(data)
     epochs = itertools.count(first_epoch)
     made = threading.Semaphore(0)  # batches of this epoch
 
@@ -272,7 +275,7 @@ def _of_iterable(data, spec):
     try:
         first = _arrays(next(iterator), spec)
     except StopIteration:
-        raise DataError(f"The {type(data).__name__} gave no batch.") from None
+        raise _no_batch(data) from None
     once = iterator is data  # a generator goes on, others start again
 
     def checked(batches):
@@ -289,6 +292,10 @@ def _of_iterable(data, spec):
     found = tf.data.Dataset.from_generator(elements, output_signature=signature)
     steps = len(data) if isinstance(data, Sized) else None
     return Stream(found, steps, len(first[0]), once)
+
+
+def _no_batch(data):
+    return DataError(f"The {type(data).__name__} gave no batch.")
 
 
 def _arrays(batch, spec, first=None):

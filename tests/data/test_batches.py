@@ -116,6 +116,11 @@ def test_all_kinds_but_a_generator_can_be_read_again(kind):
         np.testing.assert_array_equal(one, other)
 
 
+class Nothing(Numbered):
+    def __len__(self):
+        return 0
+
+
 def twice():
     return (itertools.chain(Loader(), Loader()),)
 
@@ -229,7 +234,14 @@ def test_images_of_another_shape_are_refused_in_every_kind(kind, x, message):
     ("x", "error", "message"),
     [
         (tf.data.Dataset.from_tensor_slices(X), DataError, r"got \(6, 5, 1\)"),
-        (rows(X[:0]), DataError, "tf.data.Dataset gave no batch"),
+        (rows(X[:0]), DataError, "Dataset gave no batch"),
+        (
+            tf.data.Dataset.from_tensor_slices(X).batch(23, drop_remainder=True),
+            DataError,
+            "Dataset gave no batch",
+        ),
+        (tf_data().filter(lambda x, y: False), DataError, "Dataset gave no batch"),
+        (Nothing(), DataError, "Nothing gave no batch"),
         (iter([]), DataError, "list_iterator gave no batch"),
         (iter([X / 3.0]), DataError, r"float64 pixels in \[0, 1\]; got values"),
         ({"label": Y}, DataError, "the key 'image'.*got the keys 'label'"),
