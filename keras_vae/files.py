@@ -13,9 +13,10 @@ from keras_vae.errors import OutputError, UsageError, shown
 def replaced(path: Path) -> Iterator[Path]:
     """Gives a temporary sibling to write, and renames it to `path` if all went well.
 
-    The file is flushed to disk before the rename, so that after a crash `path` holds
-    either the old content or the new one. On an error the temporary file is removed. A
-    link that somebody left under the temporary name is not followed.
+    The file is flushed to disk before the rename and its folder after it, so that after
+    a crash `path` holds either the old content or the new one. On an error the
+    temporary file is removed. A link that somebody left under the temporary name is not
+    followed.
 
     Args:
         path: the final name; its folder must exist.
@@ -24,21 +25,52 @@ def replaced(path: Path) -> Iterator[Path]:
         The temporary name; it ends as `path` does.
 
     Raises:
-        OSError: if it cannot be written.
+        OutputError: if it cannot be written.
 
     Example:
         >>> with replaced(Path("metrics.json")) as temporary:
         ...     temporary.write_text("{}")
     """
     temporary = path.with_name(f".tmp-{path.name}")
-    temporary.unlink(missing_ok=True)
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
+    with written(path):
         temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            flush(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        flush(path.parent)
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Says of an `OSError` inside which file or folder could not be written, and why.
+
+    Args:
+        path: the name that the user knows.
+
+    Raises:
+        OutputError: instead of the `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+        raise OutputError(
+            f"{path} cannot be written ({cause}); free space or choose another output."
+        ) from error
+
+
+def flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name != "posix":  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

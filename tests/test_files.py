@@ -1,3 +1,5 @@
+import errno
+import functools
 import os
 
 import pytest
@@ -39,3 +41,27 @@ def test_a_folder_that_is_read_only_is_refused(tmp_path, monkeypatch):
         OutputError, match=f"cannot be written, {tmp_path} is read-only"
     ):
         check_folder(tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace"])
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch, call):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(call, full)
+    with pytest.raises(OutputError, match=r"a.txt cannot be written \(No space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_folder_is_flushed_after_the_rename(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        call = functools.partial(calls.append, name)
+        monkeypatch.setattr(f"os.{name}", lambda *_, call=call: call())
+    write_text(tmp_path / "a.txt", "new")
+    assert calls == ["fsync", "replace", "fsync"]

@@ -23,7 +23,7 @@ def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -
         title: A sentence above all.
 
     Raises:
-        OSError: if it cannot be written.
+        OutputError: if it cannot be written.
 
     Example:
         >>> save_charts([partial(draw_history, history=history)], "history.png")

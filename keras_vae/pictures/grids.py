@@ -91,7 +91,7 @@ def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> No
         enlarge: whether to.
 
     Raises:
-        OSError: if it cannot be written.
+        OutputError: if it cannot be written.
     """
     factor = max(1, TARGET_WIDTH // array.shape[1]) if enlarge else 1
     array = array.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -110,7 +110,7 @@ def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> Non
         seconds: how long a frame is shown.
 
     Raises:
-        OSError: if it cannot be written.
+        OutputError: if it cannot be written.
     """
     last = len(frames) - 1
     order = [*range(last + 1), *range(last - 1, 0, -1)]

@@ -8,7 +8,11 @@ import importlib
 import sys
 import time
 
-FAMILIES = ("inputs", "fuzz", "numerics")  # modules beside this one that have `full(seed)`
+FAMILIES = (
+    "inputs",
+    "fuzz",
+    "numerics",
+)  # modules beside this one that have `full(seed)`
 
 
 def main(argv=None) -> int:
