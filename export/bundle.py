@@ -15,6 +15,7 @@ import keras_vae
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
 from export.reader import Bundle, serialized
 from keras_vae.distributions.portable_noise import MAX_IMAGES, MAX_SEED
+from keras_vae.files import sha256_of
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
 # Of what the run notes about its data. Not where it came from: that names local paths.
@@ -81,12 +82,6 @@ def weights_sha256(vae) -> str:
             digest.update(f"{value.dtype}{value.shape}".encode())
             digest.update(value.tobytes())
     return digest.hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def golden_vectors(vae) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from export.decoder import decode_function, decoder_mean
 from export.generator import generate_function
 from export.onnx_graph import canonical, round_weights, simplify
 from export.parity import ROUNDED, Artifact
-from keras_vae.errors import ModelError, UsageError
+from keras_vae.errors import ModelError, UsageError, first_line
 
 OPSET = 17
 OPSETS = (17, 18)
@@ -73,7 +73,7 @@ def _save(model, path, vae):
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        cause = str(error).strip().splitlines()[0]
+        cause = first_line(error)
         raise ModelError(f"{path.name} would not be valid ONNX: {cause}") from error
     onnx.save_model(model, path)
 
@@ -111,7 +111,7 @@ def convert(function, name: str, opset: int):
             custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
         )
     except Exception as error:  # tf2onnx's errors have no common class
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause = first_line(error)
         raise ModelError(f"tf2onnx cannot convert the {name}: {cause}") from error
     finally:
         logger.setLevel(level)

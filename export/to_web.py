@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.bundle import describe, sha256_of
+from export.bundle import describe
 from export.parity import Artifact, passes_noise_on
 from export.to_onnx import write_onnx
+from keras_vae.files import sha256_of
 
 PAGE = Path(__file__).parent / "runtimes" / "web"
 PACKAGE = "onnxruntime-web"

@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_vae.errors import OutputError, UsageError, shown
+from keras_vae.errors import OutputError, UsageError, first_line, shown
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def written(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+        cause = error.strerror or first_line(error)
         raise OutputError(
             f"{path} cannot be written ({cause}); free space or choose another output."
         ) from error
@@ -71,6 +72,12 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.errors import DataError, UsageError
-from keras_vae.files import replaced, write_text
+from keras_vae.files import write_text
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 
@@ -48,6 +48,7 @@ def train(config: TrainConfig) -> None:
     start_tensorflow()
 
     from keras_vae.runs.build import build_optimizer, build_vae
+    from keras_vae.runs.model_file import save_model
 
     num_images = len(source.train)
     batch_size = min(config.batch_size, num_images)
@@ -68,8 +69,7 @@ def train(config: TrainConfig) -> None:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
         write_text(run.environment, _environment())
         _fit(vae, config, source, run, batch_size)
-        with replaced(run.model) as temporary:
-            vae.save(temporary)
+        save_model(vae, run)
     _report(vae, config, source, folder, batch_size)
     if config.export != ("none",):
         _export(config, folder)

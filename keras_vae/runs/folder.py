@@ -2,7 +2,7 @@
 
     RUN/
       config.json  environment.json  history.csv  metrics.json  model.keras
-      checkpoints/  samples/  export/
+      SHA256SUMS  checkpoints/  samples/  export/
 
 A run is written straight into its folder, unless the folder holds a run already. Then
 the new one grows in a sibling, RUN.partial, and takes the folder's name once it has its
@@ -19,9 +19,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_vae import files
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, OutputError, UsageError
-from keras_vae.files import check_folder, check_path, write_text
+from keras_vae.files import check_folder, check_path
 from keras_vae.runs.facts import wrong_facts
 
 try:
@@ -33,7 +34,7 @@ MARKER = "keras_vae.partial"  # a file in an export's staging folder
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
     r"\.DS_Store|checkpoints|samples|export"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
-    r"|(\.tmp-)?model\.keras"
+    r"|(\.tmp-)?(model\.keras|SHA256SUMS)"
     r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"
     r"|samples/(\.tmp-)?epoch-\d+-(generated|reconstructed)\.png"
     r"|(samples|checkpoints|export)/\.DS_Store"
@@ -53,6 +54,7 @@ class RunFolder:
         history: A row an epoch.
         metrics: The numbers of the test split.
         model: The trained weights, written when the training is over.
+        checksums: The SHA-256 of `model`.
         checkpoints: Folder of the weights of the last and of the best epoch.
         samples: Folder of each epoch's pictures.
         export: Folder of the exported decoder.
@@ -65,6 +67,7 @@ class RunFolder:
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
         self.model = self.path / "model.keras"
+        self.checksums = self.path / "SHA256SUMS"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.export = self.path / "export"
@@ -270,13 +273,11 @@ class RunFolder:
                 self._give_way(new)
 
     def _begin(self, config, data):
-        try:
+        with files.written(self.path):
             for folder in (self.checkpoints, self.samples):
                 folder.mkdir()
             options = json.loads(config.to_json()) | {"data": data}
-            write_text(self.config, json.dumps(options, indent=2) + "\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+            files.write_text(self.config, json.dumps(options, indent=2) + "\n")
 
     def _give_way(self, new):
         """Lets a finished run take the name of this one, which is then removed."""
@@ -316,12 +317,10 @@ class RunFolder:
 
         The lock goes with the folder where that is renamed.
         """
-        try:
+        with files.written(self.path):
             if create:
                 self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDONLY) if fcntl else -1
-        except OSError as error:
-            raise self._unwritable(error) from error
         try:
             if fcntl:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -338,9 +337,3 @@ class RunFolder:
         finally:
             if fcntl:
                 os.close(handle)
-
-    def _unwritable(self, error):
-        return OutputError(
-            f"The output folder {self} cannot be written ({error.strerror}); choose "
-            "another with --output."
-        )

@@ -12,13 +12,14 @@ import pytest
 
 from export import benchmark, export_decoder, matrix, runtimes
 from export.__main__ import main
-from export.bundle import sha256_of, training_facts
+from export.bundle import training_facts
 from export.reader import serialized
 from export.runtimes import RUNTIMES
 from export.runtimes.python_onnxruntime import load_decoder
 from export.verify import Check, check_bundle, verify
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.errors import ModelError
+from keras_vae.files import sha256_of
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 

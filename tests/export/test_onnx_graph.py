@@ -1,6 +1,6 @@
-from export.bundle import sha256_of
 from export.to_onnx import write_onnx
 from keras_vae.distributions.logistic_mixture import DiscretizedLogisticMixture
+from keras_vae.files import sha256_of
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 

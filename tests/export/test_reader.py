@@ -8,10 +8,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from export import export_decoder
-from export.bundle import sha256_of
 from export.reader import MESSAGES, check_onnx, find_bundle, read_bundle, serialized
 from export.verify import verify
 from keras_vae.errors import ModelError
+from keras_vae.files import sha256_of
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
