@@ -25,12 +25,15 @@ RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 DRAWS = 32
 
 
-def write_web(vae, folder: Path) -> list[Artifact]:
+def write_web(
+    vae, folder: Path, *, class_names: list[str] | None = None
+) -> list[Artifact]:
     """Writes `web/`: the page, the models, and ONNX Runtime Web.
 
     Args:
         vae: the model whose decoder is written.
         folder: existing folder.
+        class_names: what the page calls the classes; default: their numbers.
 
     Returns:
         The artifact; its models are run by ONNX Runtime in Python, which shares the
@@ -47,6 +50,7 @@ def write_web(vae, folder: Path) -> list[Artifact]:
         shutil.copyfile(runtime / name, path / name)
     decoder, generator = write_onnx(vae, path)
     facts = describe(vae) | {
+        "class_names": class_names,
         "importance": importance(vae, decoder.decode).tolist(),
         "range": latent_range(vae).tolist(),
         "files": {

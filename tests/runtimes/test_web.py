@@ -3,12 +3,8 @@
 It needs Chromium, the Python package playwright, and the npm package onnxruntime-web.
 """
 
-import functools
-import http.server
 import json
 import re
-import shutil
-import threading
 
 import keras
 import numpy as np
@@ -22,10 +18,6 @@ from keras_vae.distributions.portable_noise import noise
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -45,23 +37,6 @@ def test_missing_package_is_one_sentence(monkeypatch, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture(scope="module", params=["grey", "conditional color"])
 def exported(request, tmp_path_factory):
     """A model and the folder it is exported to."""
@@ -76,19 +51,12 @@ def exported(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def served(exported):
+def served(exported, serve):
     """The page's folder, its golden vectors, and its address on this machine."""
     folder = exported[1]
     with np.load(folder / "golden.npz") as arrays:
         golden = dict(arrays)
-    handler = functools.partial(Quiet, directory=folder / "web")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder / "web", golden, f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return folder / "web", golden, serve(folder / "web")
 
 
 def test_models_in_chromium_give_what_keras_gives(exported):
@@ -104,32 +72,9 @@ def test_models_in_chromium_give_what_keras_gives(exported):
     assert check_parity(vae, [artifact])["web"] <= 1e-5
 
 
-class Watched:
-    """A page, what it asked for, and what it complained about."""
-
-    def __init__(self, browser, **options):
-        self.requests, self.complaints = [], []
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self.console)
-
-    def console(self, message):
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def check(self, address):
-        self.page.wait_for_timeout(150)  # for the map, which waits for a pause
-        own = (address, "data:", "blob:")
-        assert self.requests
-        assert [url for url in self.requests if not url.startswith(own)] == []
-        assert self.complaints == []
-
-
 @pytest.fixture(scope="module")
-def desktop(browser, served):
-    watched = Watched(browser, viewport=DESKTOP)
+def desktop(watch, served):
+    watched = watch(viewport=DESKTOP)
     watched.page.goto(served[2])
     yield watched
     watched.context.close()
@@ -149,8 +94,8 @@ def page(desktop, served):
 
 
 @pytest.fixture
-def phone(browser, served):
-    watched = Watched(browser, viewport=PHONE, has_touch=True)
+def phone(watch, served):
+    watched = watch(viewport=PHONE, has_touch=True)
     watched.page.goto(f"{served[2]}#seed=42")
     painted(watched.page)
     yield watched.page

@@ -12,8 +12,27 @@ function fail(error) {
 }
 addEventListener("unhandledrejection", (event) => fail(event.reason));
 
+// The manifest may be a stranger's: one that cannot be shown is refused as a whole.
+function check(facts) {
+  const whole = (n) => Number.isInteger(n) && n > 0 && n <= 2 ** 16;
+  const list = (values, length, fits) =>
+    Array.isArray(values) && values.length === length && values.every(fits);
+  const { latent_dim, image_shape, num_classes, class_names, prior, importance, range } = facts;
+  const names = class_names ?? [];
+  const good =
+    whole(latent_dim) &&
+    list(image_shape, 3, whole) &&
+    (num_classes === null || whole(num_classes)) &&
+    list(names, names.length && (num_classes ?? names.length), (name) => typeof name === "string") &&
+    typeof prior === "string" &&
+    list(importance, latent_dim, (share) => Number.isFinite(share) && share >= 0) &&
+    list(range, latent_dim, (ends) => list(ends, 2, Number.isFinite) && ends[0] <= ends[1]);
+  if (!good) throw new Error("manifest.json is not one of this page");
+  return facts;
+}
+
 const [facts, model] = await Promise.all([
-  fetch("manifest.json").then((reply) => reply.json()),
+  fetch("manifest.json").then((reply) => reply.json()).then(check),
   load(),
 ]).catch((error) => {
   fail(error);
@@ -334,8 +353,9 @@ function build() {
       move(z, $("origin").textContent);
       drawStrip();
     };
-    const name = facts.class_names?.[k] ?? String(k);
-    $("labels").append(element("label", { className: "chip" }, radio, element("span", { textContent: name })));
+    const name = facts.class_names?.[k] ?? String(k); // any text: never HTML
+    const text = element("span", { textContent: name, title: name, dir: "auto" });
+    $("labels").append(element("label", { className: "chip" }, radio, text));
   }
   $("labels").hidden = !conditional;
   $("smooth").onchange = () => document.body.classList.toggle("smooth", $("smooth").checked);
