@@ -12,8 +12,8 @@ import numpy as np
 import tyro
 
 from keras_vae.cli import command
-from keras_vae.distributions.portable_noise import check_seed, noise
-from keras_vae.errors import ModelError, UsageError
+from keras_vae.distributions.portable_noise import MAX_LATENT_DIM, check_seed, noise
+from keras_vae.errors import KerasVAEError, ModelError, UsageError, first_line
 from keras_vae.files import check_file
 
 BATCH = 1024  # images decoded in one call: bounds the memory
@@ -63,30 +63,52 @@ def generate(
     if num_images < 1:
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
-    bundle = Path(bundle)
+    try:
+        images = _run(Path(bundle), num_images, seed, label)
+        if images.dtype != np.float32 or images.ndim != 4 or len(images) != num_images:
+            raise ValueError(f"its images are {images.dtype} {images.shape}")
+        if not np.isfinite(images).all():
+            raise ValueError("its images are not finite")
+    except (KerasVAEError, MemoryError):
+        raise
+    except Exception as error:  # a stranger's graph fails in any way
+        raise ModelError(
+            f"{bundle} holds no decoder of this program: {first_line(error)}."
+        ) from error
+    return images
+
+
+def _run(bundle, num_images, seed, label):
     session = _session(bundle, "decoder.onnx")
-    inputs = {value.name: value for value in session.get_inputs()}
-    facts = session.get_modelmeta().custom_metadata_map
+    latent_dim, num_classes, is_normal = _facts(session)
     feed = {}
-    if "label" in inputs:
-        num_classes = int(facts["keras_vae.num_classes"])
+    if num_classes is not None:
         feed["label"] = _labels(num_classes, num_images, label)
     elif label is not None:
         raise UsageError("This decoder takes no label; leave --label out.")
-    if facts.get("keras_vae.prior") == "standard_normal":
-        feed["z"], _ = noise(seed, num_images, inputs["z"].shape[1])  # (N, D)
+    if is_normal:
+        feed["z"], _ = noise(seed, num_images, latent_dim)  # (N, D)
     else:  # only the generator knows how the prior is made of noise
-        generator = _session(bundle, "generator.onnx")
-        call = {"seed": seed, "num_images": num_images} | dict.fromkeys(
-            ["label"] if "label" in inputs else [], 0
-        )
+        call = {"seed": seed, "num_images": num_images} | dict.fromkeys(feed, 0)
         call = {name: np.array(value, np.int64) for name, value in call.items()}
-        (feed["z"],) = generator.run(["z"], call)
+        (feed["z"],) = _session(bundle, "generator.onnx").run(["z"], call)
     batches = []
     for start in range(0, num_images, BATCH):
         batch = {name: value[start : start + BATCH] for name, value in feed.items()}
         batches.append(session.run(["images"], batch)[0])
     return np.concatenate(batches)
+
+
+def _facts(session):
+    """Latents, classes or None, and whether the prior is N(0, I)."""
+    inputs = {value.name: value.shape for value in session.get_inputs()}
+    facts = session.get_modelmeta().custom_metadata_map
+    _, latent_dim = inputs["z"]
+    num_classes = int(facts["keras_vae.num_classes"]) if "label" in inputs else None
+    one_or_more = num_classes is None or num_classes > 0
+    if latent_dim not in range(1, MAX_LATENT_DIM + 1) or not one_or_more:
+        raise ValueError(f"it has {latent_dim} latents and {num_classes} classes")
+    return latent_dim, num_classes, facts.get("keras_vae.prior") == "standard_normal"
 
 
 def _labels(num_classes, num_images, label):
@@ -100,26 +122,28 @@ def _labels(num_classes, num_images, label):
 def _session(bundle, name):
     import onnxruntime
 
-    from export.reader import check_onnx, find_bundle, read_bundle
+    from export.reader import check_onnx, find_bundle, read_bundle, read_file
 
     folder = find_bundle(bundle)
-    path = folder / name
+    checked = read_bundle(folder) if (folder / "manifest.json").exists() else None
+    path = checked.locate(name) if checked else folder / name
     if not path.is_file():
         _check_finished(bundle)
         raise ModelError(
             f"{bundle} holds no export/{name}; write it with "
             f"`python -m export {bundle} --format onnx`."
         )
-    if (folder / "manifest.json").exists():
-        data = read_bundle(folder).read(name)
+    if checked:
+        data = checked.read(name)
     else:  # a decoder on its own
-        data = path.read_bytes()
+        data = read_file(path)
         check_onnx(path, data)
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
     try:
         return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class
-        raise ModelError(f"ONNX Runtime cannot read {path}: {error}") from error
+        reason = first_line(error)
+        raise ModelError(f"ONNX Runtime cannot read {path}: {reason}") from error
 
 
 def _check_finished(run):
@@ -142,6 +166,11 @@ def run_generate(config: GenerateConfig) -> None:
         raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
     check_file(config.output)
     images = generate(config.run, config.num_images, config.seed, config.label)
+    if images.shape[3] not in (1, 3, 4):
+        raise ModelError(
+            f"{config.run} generates images of {images.shape[3]} channels; a PNG file "
+            "has 1, 3 or 4."
+        )
     save_png(image_grid(images), config.output)
     print(f"{len(images)} images of seed {config.seed} in {config.output}")
 
