@@ -7,11 +7,12 @@ before it gets its name. Adding a format: one module, one row in `export.formats
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.bundle import write_manifest
+from export.bundle import class_names, write_manifest
 from export.formats import FORMATS
 from export.parity import ROUNDED, ParityError, check_parity
 from export.publish import earlier_export, publish, publishing, staging_folder
 from keras_vae.errors import OutputError, UsageError, unknown
+from keras_vae.files import written
 
 
 def export_decoder(
@@ -64,11 +65,11 @@ def export_decoder(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     earlier_export(folder)  # refused now rather than after the work
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    options |= {"class_names": class_names(training, vae.num_classes)}
     vae.refresh_prior()
-    with staging_folder(folder) as staging:
-        written = {name: FORMATS[name].write(vae, staging, options) for name in formats}
-        artifacts = [artifact for some in written.values() for artifact in some]
+    with written(folder), staging_folder(folder) as staging:
+        made = {name: FORMATS[name].write(vae, staging, options) for name in formats}
+        artifacts = [artifact for some in made.values() for artifact in some]
         errors = check_parity(vae, artifacts)
         for name, error in errors.items():
             if verbose:
@@ -82,7 +83,7 @@ def export_decoder(
                 )
         with publishing(folder):
             earlier = earlier_export(folder)
-            write_manifest(vae, staging, earlier, written, errors, training)
+            write_manifest(vae, staging, earlier, made, errors, training)
             publish(staging, folder)
     return errors
 

@@ -7,14 +7,16 @@ Keras gives for them, so that any runtime can check itself without Keras.
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 
 import keras_vae
+from export.manifest import serialized, signature
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
-from export.reader import Bundle, serialized
-from keras_vae.distributions.portable_noise import MAX_IMAGES, MAX_SEED
+from export.reader import Bundle
+from keras_vae.errors import UsageError
 from keras_vae.files import sha256_of
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
@@ -56,14 +58,45 @@ def training_facts(run: Path) -> dict:
 
     Returns:
         dict with `data` (name, sizes, class names) and `metrics`; empty without the
-        files.
+        files. A path of this machine is cut to its last part.
     """
     data = _read(run / "config.json").get("data", {})
     facts = {
         "data": {name: data[name] for name in DATA_FACTS if name in data},
         "metrics": _read(run / "metrics.json"),
     }
-    return {name: value for name, value in facts.items() if value}
+    return {name: _public(value) for name, value in facts.items() if value}
+
+
+def _public(value):
+    if isinstance(value, dict):
+        return {name: _public(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_public(item) for item in value]
+    if isinstance(value, str) and os.path.isabs(value) and os.path.exists(value):
+        return os.path.basename(os.path.normpath(value))
+    return value
+
+
+def class_names(training: dict | None, num_classes: int | None) -> list[str] | None:
+    """The names of the classes, from the facts about a training.
+
+    Args:
+        training: see `training_facts`; or None.
+        num_classes: of a conditional model, or None.
+
+    Raises:
+        UsageError: if they are not texts, or not one for each class.
+    """
+    names = (training or {}).get("data", {}).get("class_names")
+    if names is None:
+        return None
+    names = list(names)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"Class names must be texts, got {names}.")
+    if num_classes is not None and len(names) != num_classes:
+        raise UsageError(f"{num_classes} classes cannot have {len(names)} names.")
+    return names
 
 
 def weights_sha256(vae) -> str:
@@ -156,27 +189,18 @@ def write_manifest(
     weights = weights_sha256(vae)
     if earlier is not None and earlier.manifest["weights_sha256"] == weights:
         kept = earlier.manifest["artifacts"].items()
-        kept = {name: entry for name, entry in kept if (earlier.path / name).exists()}
+        kept = {name: entry for name, entry in kept if earlier.locate(name).exists()}
         entries = kept | entries
     np.savez(staging / "golden.npz", **golden_vectors(vae))  # pyright: ignore
     parity = {name: entry["max_error"] for name, entry in entries.items()}
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
     (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
     files = _files(staging, "golden.npz") | _files(staging, "parity.json")
-    data = (training or {}).get("data", {})
-    manifest = describe(vae) | {
-        "class_names": data.get("class_names"),
-        "inputs": _inputs(vae),
-        "outputs": {"images": _images("batch", vae)},
-        "generator": {
-            "inputs": _generator_inputs(vae),
-            "outputs": {
-                "images": _images("num_images", vae),
-                "z": {"dtype": "float32", "shape": ["num_images", vae.latent_dim]},
-            },
-            "seed": [0, MAX_SEED - 1],
-            "exact_latents": passes_noise_on(vae),
-        },
+    described = signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
+    described["generator"]["exact_latents"] = passes_noise_on(vae)
+    names = {"class_names": class_names(training, vae.num_classes)}
+    manifest = describe(vae) | names | described
+    manifest |= {
         "tolerance": TOLERANCE,
         "weights_sha256": weights,
         "libraries": _libraries(),
@@ -185,36 +209,6 @@ def write_manifest(
         "artifacts": entries,
     }
     (staging / "manifest.json").write_bytes(serialized(manifest).encode())
-
-
-def _inputs(vae):
-    inputs = {"z": {"dtype": "float32", "shape": ["batch", vae.latent_dim]}}
-    if vae.num_classes is not None:
-        inputs["label"] = {
-            "dtype": "int64",
-            "shape": ["batch"],
-            "range": [0, vae.num_classes - 1],
-        }
-    return inputs
-
-
-def _generator_inputs(vae):
-    inputs = {
-        "seed": {"dtype": "int64", "shape": [], "range": [0, MAX_SEED - 1]},
-        "num_images": {"dtype": "int64", "shape": [], "range": [1, MAX_IMAGES]},
-    }
-    if vae.num_classes is not None:
-        inputs["label"] = _inputs(vae)["label"] | {"shape": []}
-    return inputs
-
-
-def _images(batch, vae):
-    return {
-        "dtype": "float32",
-        "shape": [batch, *vae.image_shape],
-        "layout": "NHWC",
-        "range": [0.0, 1.0],
-    }
 
 
 def _libraries():

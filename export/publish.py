@@ -1,12 +1,13 @@
 """How an export takes its place: whole, one at a time, over nothing that is not ours.
 
 Artifacts are made in a staging folder beside the bundle, each export in its own. Moving
-them in is serialized by a lock. What an export that was killed meanwhile left behind is
-brought to its end by the next one.
+them in is serialized by a lock. At any instant, also after a kill, readers find the old
+bundle or the new one; what a killed export left behind, the next one brings to its end.
 """
 
 import contextlib
 import glob
+import json
 import os
 import shutil
 import tempfile
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from export.reader import Bundle, read_bundle
 from keras_vae.errors import KerasVAEError, ModelError, OutputError
-from keras_vae.runs.folder import MARKER
+from keras_vae.files import flush
+from keras_vae.runs.folder import MARKER, MOVING
 
 try:
     import fcntl
@@ -23,6 +25,7 @@ except ImportError:  # Windows: exports at the same time are then up to the user
     fcntl = None
 
 NOTE = "An export of keras_vae that is not finished.\n"  # in the file `MARKER`
+STALE = "stale.json"  # in a staging folder: names of artifacts that are to be removed
 
 
 @contextlib.contextmanager
@@ -35,6 +38,7 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     Yields:
         The staging folder; it is locked as long as this process lives.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{folder.name}.partial-"
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
@@ -42,26 +46,33 @@ def staging_folder(folder: Path) -> Iterator[Path]:
             (path / MARKER).write_text(NOTE, encoding="utf-8")
             yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has been published
+            _remove(path)
 
 
 @contextlib.contextmanager
 def publishing(folder: Path) -> Iterator[None]:
     """Waits until no other export moves files beside `folder`, and keeps them waiting.
 
-    Exports that were killed are finished if they were complete, otherwise removed.
+    Exports that were killed are finished if they were complete, otherwise removed. What
+    lies there by such a name and is neither empty nor marked is not theirs, and stays.
 
     Args:
         folder: the bundle.
     """
     with _locked(folder.parent):
+        settle(folder)
         for path in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
-            if fcntl is None or path.is_symlink() or not _is_ours(path):
+            if fcntl is None or path.is_symlink():
                 continue
-            with contextlib.suppress(BlockingIOError), _locked(path, wait=False):
-                with contextlib.suppress(KerasVAEError):  # not complete, or in the way
-                    publish(path, folder)
-                shutil.rmtree(path, ignore_errors=True)
+            # Another's lock, a folder that is not empty, one that has been published.
+            with contextlib.suppress(OSError), _locked(path, wait=False):
+                if _is_ours(path):
+                    with contextlib.suppress(KerasVAEError):  # not complete
+                        publish(path, folder)
+                    _remove(path)
+                else:
+                    path.rmdir()
         yield
 
 
@@ -87,50 +98,92 @@ def earlier_export(folder: Path) -> Bundle | None:
 
 
 def publish(staging: Path, folder: Path) -> None:
-    """Moves what `staging` has into `folder`, the manifest last.
+    """Puts what `staging` has into `folder`: at any instant the old bundle or the new.
 
-    Artifacts that are not in the new manifest are removed.
+    `staging` moves into `folder` as a whole, under the name `MOVING`; nobody looks into
+    it. Then its manifest replaces the old one, and the bundle is the new one: readers
+    look for a file in `MOVING` first (`Bundle.locate`). Last, `settle` moves the files
+    to their places. Artifacts that are not in the new manifest are removed.
 
     Args:
         staging: holds artifacts and their manifest.
         folder: the bundle; made if it does not exist.
 
     Raises:
-        ModelError: if `staging` has no manifest.
+        ModelError: if `staging` is not complete.
         OutputError: if something would be replaced or removed that is not exactly what
             an earlier export has written; nothing is changed then.
     """
-    manifest = read_bundle(staging).manifest
-    earlier = earlier_export(folder)
-    names = [*manifest["artifacts"], *manifest["files"], "manifest.json"]
-    names = [name for name in names if (staging / name).exists()]
+    new, earlier = read_bundle(staging), earlier_export(folder)
+    names = {*new.manifest["artifacts"], *new.manifest["files"]}
     old = earlier.manifest["artifacts"] if earlier else {}
-    stale = [name for name in old if name not in manifest["artifacts"]]
-    # What a killed export has moved already is described by the new manifest.
-    written = [bundle for bundle in (earlier, Bundle(folder, manifest)) if bundle]
-    for name in [*old, *names]:
-        if os.path.lexists(folder / name) and name != "manifest.json":
+    written = [bundle for bundle in (earlier, Bundle(folder, new.manifest)) if bundle]
+    for name in {*old, *names}:
+        there = os.path.lexists(folder / name)
+        if there:
             _check_ours(name, written)
-    for path in staging.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
+        if name in names and (os.path.lexists(staging / name) or not there):
+            _check(name, new)
+    if os.path.lexists(folder / MOVING):
+        raise OutputError(f"{folder / MOVING} is in the way; move it away.")
+    stale = [name for name in old if name not in names]
+    (staging / STALE).write_text(json.dumps(stale), encoding="utf-8")
+    for path in (*staging.rglob("*"), staging):
+        flush(path)
     folder.mkdir(exist_ok=True)
-    replaced = Path(tempfile.mkdtemp(prefix=".replaced-", dir=staging))
-    for name in [*stale, *names]:
-        if name in stale or (folder / name).is_dir():  # only a file can be replaced
-            if (folder / name).exists():
-                os.rename(folder / name, replaced / name)
-        if name in names:
-            os.replace(staging / name, folder / name)
+    os.rename(staging, folder / MOVING)
+    flush(folder)
+    settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Ends what `publish` has begun, if anything; also after kills.
+
+    Args:
+        folder: the bundle.
+    """
+    moving = folder / MOVING
+    if not _is_ours(moving):
+        with contextlib.suppress(OSError):  # a kill may leave it empty
+            moving.rmdir()
+        return
+    if (moving / "manifest.json").exists():
+        os.replace(moving / "manifest.json", folder / "manifest.json")
+        flush(folder)
+    manifest = read_bundle(folder).manifest
+    replaced = moving / ".replaced"
+    replaced.mkdir(exist_ok=True)
+    if (moving / STALE).exists():  # otherwise a kill came after all the moves
+        for name in json.loads((moving / STALE).read_text(encoding="utf-8")):
+            _rename(folder / name, replaced / name)
+    for name in (*manifest["artifacts"], *manifest["files"]):
+        if (moving / name).is_dir():  # only a file can be replaced
+            _rename(folder / name, replaced / name)
+        _rename(moving / name, folder / name)
+    flush(folder)
+    _remove(moving)
+
+
+def _rename(path, target):
+    if os.path.lexists(path):
+        os.replace(path, target)
+
+
+def _remove(staging):
+    """Removes a staging folder; what a kill leaves of it is ours, and not complete."""
+    (staging / "manifest.json").unlink(missing_ok=True)
+    for path in staging.glob("*"):
+        if path.name != MARKER:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (staging / MARKER).unlink(missing_ok=True)
+    staging.rmdir()
 
 
 def _check_ours(name, written):
     """Refuses to touch what no export has written, byte for byte."""
     for bundle in written:
         with contextlib.suppress(ModelError):
-            is_artifact = name in bundle.manifest["artifacts"]
-            bundle.check(name) if is_artifact else bundle.read(name)
+            _check(name, bundle)
             return
     raise OutputError(
         f"{written[-1].path / name} is in the way: it is not, or no longer, what an "
@@ -138,9 +191,15 @@ def _check_ours(name, written):
     )
 
 
+def _check(name, bundle):
+    is_artifact = name in bundle.manifest["artifacts"]
+    bundle.check(name) if is_artifact else bundle.read(name)
+
+
 def _is_ours(staging):
     try:
-        return (staging / MARKER).read_bytes() == NOTE.encode()
+        # a kill may have come before all of it was written
+        return NOTE.encode().startswith((staging / MARKER).read_bytes())
     except OSError:
         return False
 

@@ -8,19 +8,20 @@ itself: one that refers to other files could read any file of the machine.
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from export.parity import ROUNDED
+from export.manifest import check_manifest, serialized
 from keras_vae.distributions.portable_noise import MAX_SEED
 from keras_vae.errors import ModelError, first_line
+from keras_vae.runs.folder import MARKER, MOVING
 
-MAX_MANIFEST, MAX_GOLDEN = 2**24, 2**28  # bytes
-MAX_TOLERANCE = max(ROUNDED.values())
+MAX_MANIFEST, MAX_GOLDEN, MAX_FILE = 2**24, 2**28, 2**31  # bytes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,19 @@ class Bundle:
             return self.manifest["files"]
         return self.manifest["artifacts"][artifact]["files"]
 
+    def locate(self, name: str) -> Path:
+        """Where a file or folder of the bundle is: in its place, or on its way there.
+
+        An export that was killed may have left some in the folder `MOVING`, which is
+        part of the bundle once it has given away its manifest; see `publish`.
+        """
+        moving = self.path / MOVING
+        waiting = os.path.lexists(moving / name) and not moving.is_symlink()
+        if waiting and (moving / MARKER).is_file():
+            if not (moving / "manifest.json").exists():
+                return moving / name
+        return self.path / name
+
     def read(self, name: str) -> bytes:
         """A file's content, if it is what the manifest says.
 
@@ -51,21 +65,20 @@ class Bundle:
             bytes.
 
         Raises:
-            ModelError: if the file is not in the manifest, damaged, missing, a link, or
-                an ONNX file that refers to other files.
+            ModelError: if the file is not in the manifest, damaged, missing, a link,
+                too large, or an ONNX file that refers to other files.
         """
         parts, files = name.split("/"), self.files()
         if parts[0] in self.manifest["artifacts"]:
             files = self.files(parts[0])
         if name not in files:
             raise ModelError(f"{self.path / 'manifest.json'} does not describe {name}.")
-        path = self.path / name
-        for step in range(len(parts)):
-            if self.path.joinpath(*parts[: step + 1]).is_symlink():
-                raise ModelError(f"{path} is a link; a bundle holds its own files.")
+        path = self.locate(name)
+        if any(step.is_symlink() for step in (path, *path.parents[: len(parts) - 1])):
+            raise ModelError(f"{path} is a link; a bundle holds its own files.")
         if not path.is_file():
             raise ModelError(f"{path} is missing; the manifest names it.")
-        data = path.read_bytes()
+        data = read_file(path)
         if hashlib.sha256(data).hexdigest() != files[name]:
             raise ModelError(f"{path} is damaged: its SHA-256 is not the manifest's.")
         if path.suffix == ".onnx":
@@ -82,8 +95,11 @@ class Bundle:
         files = self.files(artifact)
         for name in files:
             self.read(name)
-        for path in self.path.joinpath(artifact).rglob("*") if artifact else ():
-            known = path.relative_to(self.path).as_posix() in files
+        if artifact is None:
+            return
+        folder = self.locate(artifact)
+        for path in folder.rglob("*"):
+            known = path.relative_to(folder.parent).as_posix() in files
             if not known and (path.is_symlink() or not path.is_dir()):
                 raise ModelError(f"{path} is not in the manifest.")
 
@@ -148,57 +164,23 @@ def read_bundle(path: str | Path) -> Bundle:
     except (ValueError, RecursionError) as error:
         raise damaged from error
     try:
-        _check_manifest(manifest)
-    except (TypeError, KeyError, AttributeError) as error:
+        check_manifest(manifest)
+    except ModelError:
+        raise
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ModelError(f"{path} is not a manifest of this program.") from error
     return Bundle(folder, manifest)
 
 
-def serialized(manifest: dict) -> str:
-    """The manifest's one text, which ends with its own SHA-256.
+def read_file(path: Path) -> bytes:
+    """The content of a file that may be a decoder.
 
-    Args:
-        manifest: JSON values; a key `sha256` is replaced.
-
-    Returns:
-        str, so that a change of any byte in it can be seen.
+    Raises:
+        ModelError: if it is too large for one.
     """
-    manifest = {name: value for name, value in manifest.items() if name != "sha256"}
-    digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
-    return json.dumps(manifest | {"sha256": digest}, indent=2) + "\n"
-
-
-def _check_manifest(manifest):
-    """Raises TypeError or KeyError where a value is not what the program writes."""
-    classes, artifacts = manifest["num_classes"], manifest["artifacts"]
-    shape, files = manifest["image_shape"], manifest["files"]
-    _require(all(type(size) is int and size > 0 for size in shape), len(shape) == 3)
-    _require(type(manifest["latent_dim"]) is int, manifest["latent_dim"] > 0)
-    _require(classes is None or type(classes) is int and classes > 0)
-    _require(type(manifest["generator"]["exact_latents"]) is bool)
-    _require(type(manifest["weights_sha256"]) is str, "golden.npz" in files)
-    _check_files(files)
-    for artifact, entry in artifacts.items():
-        _check_files({artifact: ""} | entry["files"])
-        _require("/" not in artifact, artifact not in {*files, "manifest.json"})
-        owned = (name.split("/")[0] == artifact for name in entry["files"])
-        _require(type(entry["format"]) is str, entry["files"], all(owned))
-        _require(0 < entry["tolerance"] <= MAX_TOLERANCE)
-        _require(0 <= entry["max_error"] <= entry["tolerance"])
-
-
-def _require(*conditions):
-    if not all(conditions):
-        raise TypeError("not what the program writes")
-
-
-def _check_files(files):
-    for name, digest in files.items():
-        parts = PurePosixPath(name).parts
-        odd = ".." in parts or {*"\\:"} & {*name} or not name.isprintable()
-        if not parts or name.startswith("/") or "/".join(parts) != name or odd:
-            raise ModelError(f"The manifest names a file outside the bundle: {name!r}.")
-        _require(type(digest) is str)
+    if path.stat().st_size > MAX_FILE:
+        raise ModelError(f"{path} is larger than any decoder: it has 2 GiB or more.")
+    return path.read_bytes()
 
 
 def _check_golden(golden, manifest):

@@ -67,9 +67,8 @@ def write_c(vae, folder: Path) -> list[Artifact]:
         The artifact, compiled with gcc.
 
     Raises:
-        ImportError: if emx-onnx-cgen is not installed.
+        ImportError: if emx-onnx-cgen is not installed, or no gcc to check the source.
         ModelError: if the decoder uses an operator that cannot be written in C.
-        OSError: if there is no gcc to check the source with.
     """
     from export.runtimes.c_gcc import load_decoder, load_generator
 

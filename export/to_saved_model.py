@@ -37,8 +37,12 @@ def save(
         path: the folder to make.
         batch: the only batch size of `decode`; None takes any.
         signatures: `decode`, perhaps with `generate`.
+
+    Raises:
+        OSError: if it cannot be written.
     """
     import keras
+    import tensorflow as tf
 
     model = decoder_mean(vae)
     archive = keras.export.ExportArchive()
@@ -49,4 +53,8 @@ def save(
     archive.add_endpoint("decode", decode_function(model, batch))
     if "generate" in signatures:
         archive.add_endpoint("generate", generate_function(vae, model))
-    archive.write_out(str(path), verbose=False)
+    try:
+        archive.write_out(str(path), verbose=False)
+    except tf.errors.OpError as error:  # it ends as "; No space left on device [Op:..."
+        cause = error.message.rsplit("; ", 1)[-1].split(" [Op:")[0]
+        raise OSError(cause) from error

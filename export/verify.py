@@ -14,7 +14,7 @@ from export.formats import FORMATS
 from export.parity import max_error
 from export.reader import Bundle, find_bundle, read_bundle
 from export.runtimes import load_runtime
-from keras_vae.errors import ModelError
+from keras_vae.errors import ModelError, first_line
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _check(bundle, golden, artifact, runtime, trust):
         error, latents = _run(bundle, golden, module, *row.opened(artifact))
     except Exception as error:  # the runtimes' errors have no common class
         raise ModelError(
-            f"{bundle.path / artifact} does not run in {runtime}: {error}"
+            f"{bundle.path / artifact} does not run in {runtime}: {first_line(error)}"
         ) from error
     if not error <= entry["tolerance"]:
         raise ModelError(
@@ -114,12 +114,12 @@ def _run(bundle, golden, module, decoder, generator):
     error, latents = 0.0, None
     if decoder is not None:
         inputs = [golden[name] for name in ("z", "label") if name in golden]
-        images = module.load_decoder(bundle.path / decoder)(*inputs)
+        images = module.load_decoder(bundle.locate(decoder))(*inputs)
         error = max_error(images, golden["images"])
     if generator is not None:
         names = ("seed", "num_images", "generate_label")
         call = [int(golden[name]) for name in names if golden[name] >= 0]
-        images, z = module.load_generator(bundle.path / generator)(*call)
+        images, z = module.load_generator(bundle.locate(generator))(*call)
         error = max(error, max_error(images, golden["generated_images"]))
         latents = np.array_equal(z, golden["generated_z"])
     return error, latents

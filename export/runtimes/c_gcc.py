@@ -1,11 +1,15 @@
 """Compiles `c/` with gcc and calls it; see `c/main.c` for a program in C."""
 
 import ctypes
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
+
+if shutil.which("gcc") is None:
+    raise ImportError("gcc is missing")
 
 
 def load_decoder(path):

@@ -62,6 +62,8 @@ def verify(bundle):
     for name in ("decoder.onnx", "generator.onnx"):
         files |= manifest["artifacts"][name]["files"]
     for name, expected in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{name!r} is outside the bundle.")
         if hashlib.sha256((bundle / name).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{name} is damaged: its SHA-256 is not the manifest's.")
     golden = np.load(bundle / "golden.npz", allow_pickle=False)
@@ -72,7 +74,7 @@ def verify(bundle):
     call = [int(value) for value in call if value >= 0]
     images, z = load_generator(bundle / "generator.onnx")(*call)
     error = max(error, np.abs(images - golden["generated_images"]).max())
-    if not (error <= manifest["tolerance"]):
+    if not (error <= min(manifest["tolerance"], 1e-3)):
         raise ValueError(f"Images differ from the golden vectors by {error:.1e}.")
     if (
         not np.array_equal(z, golden["generated_z"])

@@ -31,6 +31,7 @@ except ImportError:  # Windows: two trainings into one folder are not kept apart
     fcntl = None
 
 MARKER = "keras_vae.partial"  # a file in an export's staging folder
+MOVING = ".moving"  # in `export`: a staging folder whose files are on their way
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
     r"\.DS_Store|checkpoints|samples|export"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
@@ -204,7 +205,8 @@ class RunFolder:
         """The paths in the folder that are a run's, config.json last."""
         exported = self._exported()
         # staging folders of exports that were killed; see `export.publish`
-        staged = {mark.parent for mark in self.path.glob(".export.partial-*/" + MARKER)}
+        staging = (f".export.partial-*/{MARKER}", f"export/{MOVING}/{MARKER}")
+        staged = {mark.parent for name in staging for mark in self.path.glob(name)}
         known = []
         for path in self.path.rglob("*"):
             name = path.relative_to(self.path).as_posix()

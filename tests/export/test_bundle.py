@@ -13,7 +13,7 @@ import pytest
 from export import benchmark, export_decoder, matrix, runtimes
 from export.__main__ import main
 from export.bundle import training_facts
-from export.reader import serialized
+from export.manifest import serialized
 from export.runtimes import RUNTIMES
 from export.runtimes.python_onnxruntime import load_decoder
 from export.verify import Check, check_bundle, verify

@@ -12,8 +12,8 @@ import pytest
 import export
 from export import export_decoder
 from export.formats import FORMATS
+from export.manifest import serialized
 from export.parity import ROUNDED
-from export.reader import serialized
 from export.runtimes import RUNTIMES
 from export.verify import verify
 from keras_vae.distributions.table import LIKELIHOODS

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -5,13 +6,16 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export import export_decoder
-from export.publish import MARKER, NOTE, staging_folder
-from export.reader import read_bundle, serialized
-from export.verify import check_bundle
+from export.manifest import serialized
+from export.publish import MARKER, MOVING, NOTE, STALE, settle, staging_folder
+from export.reader import read_bundle
+from export.verify import check_bundle, verify
 from keras_vae.errors import OutputError
+from keras_vae.generate import generate
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 
@@ -162,12 +166,14 @@ def test_leftovers_of_a_killed_export_are_removed_and_others_are_not(tmp_path):
     process.start()
     process.join()
     (leftover,) = tmp_path.iterdir()
-    theirs = tmp_path / ".export.partial-theirs"
+    theirs, empty = (tmp_path / f".export.partial-{n}" for n in ("theirs", "empty"))
     theirs.mkdir()
+    (theirs / "file").write_text("mine")
+    empty.mkdir()  # a kill came before anything was in it
     with staging_folder(tmp_path / "export") as alive:
         export_decoder(tiny_vae(), tmp_path / "export", ["keras"])
-        assert not leftover.exists()
-        assert alive.is_dir() and theirs.is_dir()
+        assert not leftover.exists() and not empty.exists()
+        assert alive.is_dir() and (theirs / "file").is_file()
     assert not (tmp_path / "export" / "decoder.onnx").exists()
 
 
@@ -186,3 +192,75 @@ def test_export_killed_while_moving_files_is_brought_to_its_end(bundle):
     assert set(manifest["artifacts"]) == onnx_files | {"decoder.keras"}
     assert read_bundle(bundle).manifest == manifest
     assert [path.name for path in bundle.parent.iterdir()] == ["export"]
+
+
+def test_bundle_is_the_new_one_while_its_files_are_on_their_way(bundle):
+    """As a kill leaves it, right after the manifest has taken its place."""
+    vae = tiny_vae()
+    vae.decoder.weights[0].assign(vae.decoder.weights[0] + 1)
+    moving = bundle / MOVING
+    export_decoder(vae, moving, ["onnx"])
+    (moving / MARKER).write_text(NOTE)
+    (moving / STALE).write_text('["decoder.keras"]')
+    old = read_bundle(bundle).manifest
+    assert check_bundle(bundle).manifest == old
+    os.replace(moving / "manifest.json", bundle / "manifest.json")
+    new = check_bundle(bundle)
+    artifacts, files = new.manifest["artifacts"], new.manifest["files"]
+    assert new.manifest["weights_sha256"] != old["weights_sha256"]
+    assert new.locate("decoder.onnx") == moving / "decoder.onnx"
+    assert {check.artifact for check in verify(bundle)} == {*artifacts}
+    images = generate(bundle, 3, seed=1)
+    settle(bundle)
+    names = {path.name for path in bundle.iterdir()}
+    assert names == {*artifacts, *files, "manifest.json"}
+    np.testing.assert_array_equal(generate(bundle, 3, seed=1), images)
+    settle(bundle)
+    assert check_bundle(bundle).manifest == new.manifest
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_something_else_by_the_name_of_what_is_on_its_way_is_kept(bundle, kind):
+    path = bundle / MOVING
+    if kind == "folder":
+        path.mkdir()
+        (path / "decoder.keras").write_text("mine")
+    elif kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(bundle)
+    check_bundle(bundle)
+    with pytest.raises(OutputError, match=".moving is in the way"):
+        export_decoder(tiny_vae(), bundle, ["keras"])
+    assert os.path.lexists(path)
+    check_bundle(bundle)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_killed_export_that_is_not_complete_is_not_published(bundle, damage):
+    killed = bundle.parent / ".export.partial-killed"
+    vae = tiny_vae()
+    vae.decoder.weights[0].assign(vae.decoder.weights[0] + 1)
+    export_decoder(vae, killed, ["onnx"])
+    (killed / MARKER).write_text(NOTE)
+    decoder = killed / "decoder.onnx"
+    decoder.write_bytes(decoder.read_bytes()[:100])
+    if damage == "missing":
+        decoder.unlink()
+    before = check_bundle(bundle).manifest["weights_sha256"]
+    export_decoder(tiny_vae(), bundle, ["keras"])
+    manifest = check_bundle(bundle).manifest
+    assert manifest["weights_sha256"] == before
+    assert set(manifest["artifacts"]) == {"decoder.keras"}
+    assert [path.name for path in bundle.parent.iterdir()] == ["export"]
+
+
+def test_disk_that_is_full_is_an_error_that_names_the_bundle(bundle, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = contents(bundle.parent)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"export cannot be written \(No space left"):
+        export_decoder(tiny_vae(), bundle, ["keras"])
+    assert contents(bundle.parent) == before

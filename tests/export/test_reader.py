@@ -8,7 +8,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from export import export_decoder
-from export.reader import MESSAGES, check_onnx, find_bundle, read_bundle, serialized
+from export.manifest import serialized
+from export.reader import MESSAGES, check_onnx, find_bundle, read_bundle
 from export.verify import verify
 from keras_vae.errors import ModelError
 from keras_vae.files import sha256_of

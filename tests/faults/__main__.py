@@ -12,6 +12,10 @@ FAMILIES = (
     "inputs",
     "fuzz",
     "numerics",
+    "flips",
+    "exports",
+    "hostile",
+    "disk",
 )  # modules beside this one that have `full(seed)`
 
 
