@@ -110,8 +110,8 @@ def check_manifest(manifest: dict) -> None:
 
 
 def _check_artifacts(artifacts, files):
-    _require("golden.npz" in files)
     _check_files(files)
+    _require("golden.npz" in files, not any("/" in name for name in files))
     for artifact, entry in artifacts.items():
         _check_names([artifact])
         _check_files(entry["files"])
@@ -142,6 +142,4 @@ def _check_names(names):
         odd = {*"\\:"} & {*name} or any(part[0] == "." for part in parts)
         odd = odd or not name.isprintable() or len(name.encode()) > MAX_TEXT
         if odd or not parts or parts[0] == "/" or "/".join(parts) != name:
-            raise ModelError(
-                f"The manifest names a file outside the bundle: {name[:MAX_TEXT]!r}."
-            )
+            raise ModelError(f"It names a file outside the bundle: {name[:60]!r}.")

@@ -165,8 +165,8 @@ def read_bundle(path: str | Path) -> Bundle:
         raise damaged from error
     try:
         check_manifest(manifest)
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ModelError(f"{path} is not a manifest of this program.") from error
     return Bundle(folder, manifest)

@@ -101,11 +101,13 @@ def _check(bundle, golden, artifact, runtime, trust):
         ) from error
     if not error <= entry["tolerance"]:
         raise ModelError(
-            f"{artifact} in {runtime} differs from the golden vectors by {error:.1e}, "
-            f"more than {entry['tolerance']:g}."
+            f"{bundle.path / artifact} in {runtime} differs from the golden vectors by "
+            f"{error:.1e}, more than {entry['tolerance']:g}."
         )
     if latents is False and bundle.manifest["generator"]["exact_latents"]:
-        raise ModelError(f"{artifact} in {runtime} gives other latents for a seed.")
+        raise ModelError(
+            f"{bundle.path / artifact} in {runtime} gives other latents for a seed."
+        )
     return Check(runtime, artifact, error, latents)
 
 

@@ -18,7 +18,7 @@ from export.runtimes import RUNTIMES
 from export.runtimes.python_onnxruntime import load_decoder
 from export.verify import Check, check_bundle, verify
 from keras_vae.distributions.portable_noise import noise
-from keras_vae.errors import ModelError
+from keras_vae.errors import ModelError, UsageError
 from keras_vae.files import sha256_of
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
@@ -76,6 +76,28 @@ def test_manifest_describes_the_decoder(original):
     assert "/home/me" not in (original / "manifest.json").read_text()
     assert manifest["prior"] == "standard_normal"
     assert set(manifest["libraries"]) >= {"keras", "onnx", "tensorflow"}
+
+
+def test_no_file_names_a_folder_of_this_machine(original):
+    folders = (original.parent, Path.home(), Path(runtimes.__file__).parents[2])
+    for path in original.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found = [str(name) for name in folders if str(name).encode() in data]
+            assert (path.name, found) == (path.name, [])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [([1, 2], "Class names must be texts"), (["a"], "2 classes cannot have 1 names")],
+)
+def test_class_names_that_are_none_are_refused(tmp_path, names, message):
+    shape = {"posterior_params": 6, "likelihood_params": 1, "hidden": (8,)}
+    vae = VAE(*mlp((6, 5, 1), 3, num_classes=2, **shape), num_classes=2)
+    training = {"data": {"class_names": names}}
+    with pytest.raises(UsageError, match=message):
+        export_decoder(vae, tmp_path / "export", ["onnx"], training=training)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_golden_vectors_hold_the_seeded_latents(original):

@@ -1,10 +1,13 @@
 """Runs a command as a user would, and says what is wrong with how it ended."""
 
+import contextlib
 import hashlib
+import io
 import os
 import resource
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +51,18 @@ def run(*argv, cwd=None, file_size=None, memory=None, timeout=120, env=None) -> 
         preexec_fn=limits,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def call(main, *argv) -> Outcome:
+    """Runs a command in this process: its `main(ARGV)`."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main([*map(str, argv)])
+        except Exception:  # as Python itself would end
+            status = 1
+            traceback.print_exc()
+    return Outcome(status, out.getvalue(), err.getvalue())
 
 
 def failure_of(outcome: Outcome, status: int, *words: str) -> str | None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from export import export_decoder
 from keras_vae.config import TrainConfig
 from keras_vae.model import VAE
@@ -13,12 +15,10 @@ from keras_vae.runs.model_file import save_model
 
 def model(seed: int = 0, **options) -> tuple[VAE, dict]:
     """A small model, and its config.json; another seed, other weights."""
-    config = TrainConfig(
-        **{"dataset": "digits", "hidden": (8,), "latent_dim": 3, "seed": seed},
-        **options,
-    )
+    options = {"dataset": "digits", "hidden": (8,), "latent_dim": 3} | options
+    config = TrainConfig(seed=seed, **options)
     facts = {
-        "name": "digits",
+        "name": Path(config.dataset).stem,
         "image_shape": [6, 5, 1],
         "num_classes": 3,
         "num_images": 54,
@@ -36,6 +36,15 @@ def write_run(folder: Path, seed: int = 0, **options) -> VAE:
     (folder / "config.json").write_text(json.dumps(config))
     save_model(vae, RunFolder(folder))
     return vae
+
+
+def write_images(path: Path) -> None:
+    """Writes images that the runs may have been trained on, of three classes."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (80, 6, 5), np.uint8), np.arange(80) % 3
+    train, test = slice(60), slice(60, 80)
+    arrays = {"x_train": images[train], "y_train": labels[train]}
+    np.savez(path, x_test=images[test], y_test=labels[test], **arrays)
 
 
 def write_bundle(folder: Path, formats=("onnx",), seed: int = 0, **options) -> VAE:
