@@ -15,7 +15,7 @@ from keras_vae.errors import DataError
 
 CHUNK_VALUES = 2**22  # values checked at once: bounds the temporaries to tens of MB
 # What nobody trains on, and what would take much memory beside the images:
-MAX_IMAGES = 2**25
+MAX_IMAGES = 2**24
 MAX_VALUES = 2**26  # of an image
 MAX_CLASSES = 2**16
 

@@ -1,9 +1,14 @@
 import importlib
 
+import numpy as np
 import pytest
 
+from keras_vae.data.sources import load
 from tests.faults import inputs
+from tests.faults.array_bytes import npy
+from tests.faults.cases import sparse
 from tests.faults.commands import Outcome
+from tests.faults.memory import peak, reset_peak
 from tests.faults.tally import Tally
 
 
@@ -31,3 +36,14 @@ def test_a_command_ends_in_one_line_and_leaves_nothing(tmp_path, monkeypatch, ca
         monkeypatch.chdir(folder)
         tally.count(inputs.failure_of_command(command, folder, here))
     tally.check()
+
+
+@pytest.mark.parametrize("kind", ["u1", "?", "f4"])
+def test_reading_takes_at_most_twice_the_memory_of_the_images(kind, tmp_path):
+    size, kind = 2**27, np.dtype(kind)
+    header = npy(descr=kind.str, shape=(size // kind.itemsize >> 12, 64, 64))[:128]
+    path = sparse("data.npy", header, size)(tmp_path)
+    reset_peak()
+    before = peak()
+    load(path)
+    assert peak() - before < 2.1 * size
