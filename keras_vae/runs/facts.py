@@ -4,13 +4,16 @@ from typing import Any
 
 from keras_vae.errors import shown
 
+MOST = 2**16  # pixels in a row or column; classes
 
-def _is_count(value):
-    return type(value) is int and value >= 1
+
+def _is_count(value, most=2**63):
+    return type(value) is int and 1 <= value <= most
 
 
 def _is_shape(value):
-    return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and all(_is_count(size, MOST) for size in value)
 
 
 def _are_names(value):
@@ -21,7 +24,7 @@ def _are_names(value):
 FACTS = {
     "name": lambda value: isinstance(value, str),
     "image_shape": _is_shape,
-    "num_classes": lambda value: value is None or _is_count(value),
+    "num_classes": lambda value: value is None or _is_count(value, MOST),
     "num_images": _is_count,
     "class_names": lambda value: value is None or _are_names(value),
 }

@@ -10,15 +10,13 @@ from keras import ops
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.data.batches import checked_arrays
-from keras_vae.errors import DataError, ModelError, UsageError, diverged, whole_number
+from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.model_file import load_model
 from keras_vae.training.in_pieces import ROWS
-
-MOST_PIXELS, MOST_CLASSES = 2**16, 2**16  # in a row or column; of a data set
 
 
 def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
@@ -44,7 +42,6 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
     folder.check_finished()
     config, data = folder.read()
     try:
-        _check_facts(data)
         check_memory(config, data["image_shape"], num_images=1)
         vae = build_vae(
             dataclasses.replace(config, precision="float32"),
@@ -63,22 +60,6 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
             "diverged; train it again at a lower learning rate."
         )
     return vae, config
-
-
-def _check_facts(data):
-    """Raises ValueError or TypeError where a fact is not what a training writes."""
-    height, width, channels = data["image_shape"]
-    for size in (height, width, channels):
-        whole_number("image_shape", size, maximum=MOST_PIXELS)
-    if data["num_classes"] is not None:
-        whole_number("num_classes", data["num_classes"], maximum=MOST_CLASSES)
-    whole_number("num_images", data["num_images"])
-    names = data["class_names"]
-    texts = [data["name"], *([] if names is None else names)]
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("name and class_names must be texts.")
-    if names is not None and len(names) != data["num_classes"]:
-        raise ValueError(f"There are {len(names)} class_names.")
 
 
 class TrainedRun:

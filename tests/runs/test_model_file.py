@@ -123,5 +123,5 @@ def test_facts_that_no_training_writes_are_refused(untrained, tmp_path, facts):
     config = json.loads(run.config.read_text())
     config["data"] |= facts
     run.config.write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="describes no model"):
+    with pytest.raises(ModelError, match="its data"):
         load_run(tmp_path)
