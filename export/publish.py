@@ -16,13 +16,8 @@ from pathlib import Path
 
 from export.reader import Bundle, read_bundle
 from keras_vae.errors import KerasVAEError, ModelError, OutputError
-from keras_vae.files import flush
-from keras_vae.runs.folder import MARKER, MOVING
-
-try:
-    import fcntl
-except ImportError:  # Windows: exports at the same time are then up to the user
-    fcntl = None
+from keras_vae.files import fcntl, flush, locked
+from keras_vae.runs.contents import MARKER, MOVING
 
 NOTE = "An export of keras_vae that is not finished.\n"  # in the file `MARKER`
 STALE = "stale.json"  # in a staging folder: names of artifacts that are to be removed
@@ -42,7 +37,7 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     prefix = f".{folder.name}.partial-"
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
-        with _locked(path):
+        with locked(path):
             (path / MARKER).write_text(NOTE, encoding="utf-8")
             yield path
     finally:
@@ -60,13 +55,13 @@ def publishing(folder: Path) -> Iterator[None]:
     Args:
         folder: the bundle.
     """
-    with _locked(folder.parent):
+    with locked(folder.parent, wait=True):
         settle(folder)
         for path in folder.parent.glob(f".{glob.escape(folder.name)}.partial-*"):
             if fcntl is None or path.is_symlink():
                 continue
             # Another's lock, a folder that is not empty, one that has been published.
-            with contextlib.suppress(OSError), _locked(path, wait=False):
+            with contextlib.suppress(OSError), locked(path):
                 if _is_ours(path):
                     with contextlib.suppress(KerasVAEError):  # not complete
                         publish(path, folder)
@@ -202,17 +197,3 @@ def _is_ours(staging):
         return NOTE.encode().startswith((staging / MARKER).read_bytes())
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _locked(folder, wait=True):
-    """Holds a lock on a folder; it ends with the process at the latest."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ import numpy as np
 from export.manifest import check_manifest, serialized
 from keras_vae.distributions.portable_noise import MAX_SEED
 from keras_vae.errors import ModelError, first_line
-from keras_vae.runs.folder import MARKER, MOVING
+from keras_vae.runs.contents import MARKER, MOVING
 
 MAX_MANIFEST, MAX_GOLDEN, MAX_FILE = 2**24, 2**28, 2**31  # bytes
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from keras_vae.errors import KerasVAEError, OutputError, UsageError
+from keras_vae.errors import KerasVAEError, OutputError, Stopped, UsageError
 from keras_vae.files import check_path
 
 Config = TypeVar("Config")
@@ -29,6 +29,7 @@ def command(
     argv: Sequence[str] | None = None,
     prog: str | None = None,
     description: str | None = None,
+    defaults: Callable[[Config], Config | None] = lambda config: None,
 ) -> int:
     """Parses the command line into `config_class` and runs `function` with it.
 
@@ -44,10 +45,12 @@ def command(
         prog: The name to show in the help text.
         description: The help text's first paragraph; default: the docstring of
             `config_class`.
+        defaults: From the config to another whose values stand for the options that
+            were not given, where those of `config_class` do not.
 
     Returns:
         The exit status: 0, what `function` returned, or the `exit_code` of the error
-        (2 usage, 3 data, 4 model, 5 output; 130 for Ctrl-C).
+        (2 usage, 3 data, 4 model, 5 output; 130 for Ctrl-C, 143 for SIGTERM).
 
     Example:
         >>> sys.exit(command(train, TrainConfig, prog="python -m keras_vae.train"))
@@ -60,6 +63,8 @@ def command(
     config = None
     try:
         config = _parse(config_class, argv, prog, description)
+        if (default := defaults(config)) is not None:
+            config = _parse(config_class, argv, prog, description, default)
         for _, value in _options(config):
             if isinstance(value, Path):
                 check_path(value)
@@ -115,6 +120,8 @@ def _fault(error, config) -> tuple[str, int] | None:
         return str(error), UsageError.exit_code
     if isinstance(error, OSError):
         return str(error), OutputError.exit_code
+    if isinstance(error, Stopped):
+        return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     if _is_out_of_memory(error):
@@ -139,7 +146,7 @@ def _out_of_memory(error, config):
     return f"Out of memory: {reason.rstrip('.')}. {advice}"
 
 
-def _parse(config_class, argv, prog, description):
+def _parse(config_class, argv, prog, description, default=None):
     import tyro
 
     argv = [argument for argument in argv if argument != DEBUG]
@@ -152,7 +159,13 @@ def _parse(config_class, argv, prog, description):
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(config_class, prog=prog, description=description, args=argv)
+            return tyro.cli(
+                config_class,
+                prog=prog,
+                description=description,
+                args=argv,
+                default=tyro.MISSING_NONPROP if default is None else default,
+            )
     except SystemExit as done:
         if done.code in (0, None):  # --help
             raise

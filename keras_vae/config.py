@@ -7,9 +7,7 @@ components, an objective's beta) are read from the components' own signatures.
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args
-
-import tyro
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
 from keras_vae.errors import (
@@ -20,27 +18,8 @@ from keras_vae.errors import (
     unknown,
     whole_number,
 )
-from keras_vae.options import choices, fits, options_of
-
-
-def one_of(table: str):
-    """An annotation: a name out of `table`, shown as such in the help text."""
-    return tyro.conf.arg(metavar="{" + ",".join(choices(table)) + "}")
-
-
-COMPONENTS = {  # axis -> its table
-    "network": "keras_vae.networks.NETWORKS",
-    "posterior": "keras_vae.distributions.table.POSTERIORS",
-    "prior": "keras_vae.distributions.table.PRIORS",
-    "likelihood": "keras_vae.distributions.table.LIKELIHOODS",
-    "objective": "keras_vae.objectives.table.OBJECTIVES",
-    "optimizer": "keras_vae.training.optimizers.OPTIMIZERS",
-}
-AXES = COMPONENTS | {"binarization": "keras_vae.data.binarization.BINARIZATIONS"}
-NAMES = {"activation": "keras_vae.networks.ACTIVATIONS"}  # options that name something
-
-# arguments that the run gives a component: no options
-GIVEN = {"seed", "num_classes", "num_images", "output_bias", "warmup_steps"}
+from keras_vae.flags import AXES, FLAGS, NAMES, annotation, one_of
+from keras_vae.options import choices, fits
 
 # option -> the least and the most that it may be, where it is not None
 WHOLE_NUMBERS = {
@@ -56,60 +35,19 @@ NUMBERS = {
     "learning_rate": (0, 1e30),
     "kl_warmup": (0, 1_000_000),
 }
+UNITS = ("epochs", "steps", "minutes")
 MOST = 1_000_000  # of any number that is a component's option
 
 # What older files lack: for each format of config.json after the first, the options
 # that every run has since, with the value that a file without them means. So none is
 # ever taken from today's defaults.
-ADDED: tuple[dict[str, Any], ...] = ({},)
+ADDED: tuple[dict[str, Any], ...] = (
+    {},
+    {"resume": False, "elsewhere": False, "checkpoint_every": (1, "epochs")},
+)
 
 # names of before
 RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
-
-
-class Flag(NamedTuple):
-    """An option of components on the command line.
-
-    Args:
-        axis: The axis of the components that have it.
-        argument: Their own name for it.
-        kind: Its type.
-        defaults: Component -> default, of those that have it.
-        help: What it means.
-    """
-
-    axis: str
-    argument: str
-    kind: Any
-    defaults: dict[str, Any]
-    help: str
-
-
-def component_flags() -> dict[str, Flag]:
-    """The options of all components: one flag for those that share an option's name.
-
-    A name that another axis has too is prefixed by its own: `posterior_hidden`.
-
-    Returns:
-        dict from the option's name.
-    """
-    flags: dict[str, Flag] = {}
-    for axis, table in COMPONENTS.items():
-        for component, options in options_of(table).items():
-            for argument, option in options.items():
-                if argument in GIVEN or option.kind is None:
-                    continue
-                name = argument
-                if name in flags and flags[name].axis != axis:
-                    name = f"{axis}_{argument}"
-                flag = flags.setdefault(
-                    name, Flag(axis, argument, option.kind, {}, option.help)
-                )
-                flag.defaults[component] = option.default
-    return flags
-
-
-FLAGS = component_flags()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +64,12 @@ class RunOptions:
     """The run folder to write."""
     overwrite: bool = False
     """Replace the run in that folder if there is one."""
+    resume: bool = False
+    """Finish the run in that folder with its own options; --epochs may be raised."""
+    elsewhere: bool = False
+    """Resume also on another machine or other versions, where last bits may differ."""
+    checkpoint_every: tuple[int, Literal["epochs", "steps", "minutes"]] = (1, "epochs")
+    """How often the run is saved, beside at its end and at Ctrl-C."""
     epochs: int = 150
     """Passes over the training images, at most 1,000,000."""
     batch_size: int = 128
@@ -187,6 +131,11 @@ class RunOptions:
                 raise unknown(field, getattr(self, field), choices(table))
         for name, flag in FLAGS.items():
             self._settle(name, flag)
+        every, unit = self.checkpoint_every
+        whole_number("checkpoint_every", every, 1, 1_000_000)
+        self._require(
+            "checkpoint_every", unit in UNITS, "a number of epochs, steps or minutes"
+        )
         formats = choices("export.formats.FORMATS")
         self._require("export", self.export, "formats, or none")
         if "none" in self.export and self.export != ("none",):
@@ -308,29 +257,6 @@ def _check_names(options):
         raise ValueError(f"it has the unknown option {shown(others[0])}")
 
 
-def _annotation(name, flag):
-    """What the command line is told of a component's option."""
-
-    def text(value):
-        return " ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
-
-    components: dict[str, list[str]] = {}  # by default
-    for component, value in flag.defaults.items():
-        components.setdefault(text(value), []).append(component)
-    defaults = [f"{value} for {', '.join(c)}" for value, c in components.items()]
-    metavars = {int: "INT", float: "FLOAT", tuple[int, ...]: "INT [INT ...]"}
-    metavar = metavars.get(flag.kind) or "{" + ",".join(get_args(flag.kind)) + "}"
-    if name in NAMES:
-        metavar = "{" + ",".join(choices(NAMES[name])) + "}"
-    shown = tyro.conf.arg(
-        name=name.rstrip("_"),
-        help=flag.help,
-        metavar=metavar,
-        help_behavior_hint=f"(default: {'; '.join(defaults)})",
-    )
-    return Annotated[flag.kind | None, shown]
-
-
 if TYPE_CHECKING:
 
     class TrainConfig(RunOptions):
@@ -341,7 +267,7 @@ if TYPE_CHECKING:
 else:
     TrainConfig = dataclasses.make_dataclass(
         "TrainConfig",
-        [(name, _annotation(name, flag), None) for name, flag in FLAGS.items()],
+        [(name, annotation(name, flag), None) for name, flag in FLAGS.items()],
         bases=(RunOptions,),
         frozen=True,
         namespace={"__doc__": RunOptions.__doc__, "__module__": __name__},

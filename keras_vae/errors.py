@@ -77,6 +77,20 @@ a lower learning rate.'
     )
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal has ended a training, after everything was saved.
+
+    Args:
+        message: Where it was stopped.
+        number: Of the signal.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+        self.exit_code = 128 + number
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table.
 

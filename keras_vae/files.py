@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process writes to."""
 
 import contextlib
 import errno
@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_vae.errors import OutputError, UsageError, first_line, shown
+
+try:
+    import fcntl
+except ImportError:  # Windows: there two processes are not kept apart
+    fcntl = None
+
+PREFIX = ".tmp-"  # of a file that is not yet whole
 
 
 @contextlib.contextmanager
@@ -32,7 +39,7 @@ def replaced(path: Path) -> Iterator[Path]:
         >>> with replaced(Path("metrics.json")) as temporary:
         ...     temporary.write_text("{}")
     """
-    temporary = path.with_name(f".tmp-{path.name}")
+    temporary = path.with_name(f"{PREFIX}{path.name}")
     with written(path):
         temporary.unlink(missing_ok=True)
         try:
@@ -145,3 +152,34 @@ def check_file(path: Path) -> None:
     check_folder(path.parent)
     if path.is_dir():
         raise OutputError(f"The output {path} is a folder; choose a file.")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes that ask out of a folder, to this one's end at the latest.
+
+    The lock goes with the folder where that is renamed. A file system without locks
+    gives none.
+
+    Args:
+        folder: it must exist.
+        wait: whether to wait for it.
+
+    Raises:
+        BlockingIOError: if another process has it, and `wait` is False.
+        OSError: if the folder cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)

@@ -1,5 +1,6 @@
 """`python -m keras_vae.train`: data -> model -> fit -> metrics -> export."""
 
+import dataclasses
 import importlib.metadata
 import json
 import math
@@ -12,10 +13,11 @@ import numpy as np
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
-from keras_vae.errors import DataError, UsageError
+from keras_vae.errors import DataError, Stopped, UsageError
 from keras_vae.files import write_text
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
+from keras_vae.runs.resuming import check_resumable, options_of_run
 
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
 ROWS = 4096  # images looked at in one piece
@@ -36,7 +38,8 @@ def train(config: TrainConfig) -> None:
         >>> train(TrainConfig(dataset="digits", output=Path("runs/a"), epochs=3))
     """
     folder = RunFolder(config.output)
-    folder.check_output(config.overwrite, sources.location(config.dataset))
+    if not config.resume:
+        folder.check_output(config.overwrite, sources.location(config.dataset))
     source = sources.load(
         config.dataset,
         seed=config.seed,
@@ -44,6 +47,13 @@ def train(config: TrainConfig) -> None:
     )
     print(source.provenance, flush=True)
     _check_data(config, source)
+    facts = _facts(source)
+    if config.resume:
+        check_resumable(config, facts, folder.to_resume())
+        config = dataclasses.replace(config, resume=False)
+        writing = folder.resumed(config, facts)
+    else:
+        writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
     start_tensorflow()
 
@@ -64,11 +74,15 @@ def train(config: TrainConfig) -> None:
         steps = min(steps, max(2, math.ceil(num_images / batch_size)))
     vae.compile(build_optimizer(config, num_images), steps_per_execution=steps)
     # only now: options that do not go together were refused above
-    with folder.written(config, _facts(source)) as run:
+    with writing as run:
         if run is not folder:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
         write_text(run.environment, _environment())
-        _fit(vae, config, source, run, batch_size)
+        try:
+            _fit(vae, config, source, run, batch_size)
+        except Stopped as stopped:
+            again = f"python -m keras_vae.train --resume --output {folder}"
+            raise Stopped(f"{stopped} Go on with {again}.", stopped.number) from None
         save_model(vae, run)
     _report(vae, config, source, folder, batch_size)
     if config.export != ("none",):
@@ -78,6 +92,7 @@ def train(config: TrainConfig) -> None:
 
 def _fit(vae, config, source, run, batch_size):
     from keras_vae.training import callbacks
+    from keras_vae.training.checkpoints import Checkpoint
 
     validation = source.validation
     shown = validation or source.test
@@ -90,13 +105,14 @@ def _fit(vae, config, source, run, batch_size):
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
             callbacks.History(run.history),
-            callbacks.Weights(run.checkpoints, "val_elbo" if validation else "elbo"),
+            callbacks.BestWeights(run.best, "val_elbo" if validation else "elbo"),
             callbacks.ImageGrids(
                 run.samples,
                 shown.images,
                 shown.labels,
                 seed=config.seed,
             ),
+            Checkpoint(run.checkpoints, config.checkpoint_every, config.elsewhere),
         ],
     )
     print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
@@ -205,7 +221,8 @@ def _environment() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    return command(train, TrainConfig, argv, prog="python -m keras_vae.train")
+    prog = "python -m keras_vae.train"
+    return command(train, TrainConfig, argv, prog, defaults=options_of_run)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,9 @@ def test_the_run_folder_holds_what_the_readme_says(run):
         "history.csv",
         "metrics.json",
         "model.keras",
-        "checkpoints/best.weights.h5",
-        "checkpoints/last.weights.h5",
+        "checkpoints/best.safetensors",
+        "checkpoints/epoch-0002-step-000000.safetensors",
+        "checkpoints/epoch-0003-step-000000.safetensors",
         "export/decoder.onnx",
         "export/saved_model/saved_model.pb",
         "export/parity.json",
@@ -216,7 +217,7 @@ def test_a_run_outlives_the_failure_of_what_was_to_replace_it(
 
     if learning_rate == "0.01":
         monkeypatch.setattr(
-            "keras_vae.training.callbacks.Weights.on_epoch_end", exhausted
+            "keras_vae.training.callbacks.BestWeights.on_epoch_end", exhausted
         )
     before = contents(old)
     more = ["--overwrite", "--learning-rate", learning_rate]
@@ -243,7 +244,7 @@ def test_a_run_stays_until_another_is_trained(old, data, capsys, monkeypatch):
     assert (
         f"stays until the new one is trained, in {partial}" in capsys.readouterr().out
     )
-    assert (partial / "checkpoints" / "last.weights.h5").is_file()
+    assert [*(partial / "checkpoints").glob("epoch-0001-*.safetensors")]
     monkeypatch.undo()
     assert main([*arguments, "--epochs", "1"]) == 0  # also what was left is replaced
     assert list(old.parent.iterdir()) == [old]
@@ -256,13 +257,13 @@ def test_a_run_that_was_cut_short_says_how_to_go_on(old, data, capsys):
 
     (old / "model.keras").unlink()
     assert evaluate([str(old)]) == 4
-    assert "Replace it with python -m keras_vae.train --overwr" in (
+    assert "Finish it with python -m keras_vae.train --resume --out" in (
         capsys.readouterr().err
     )
     arguments = options(data, old, "--export", "none", "--epochs", "1")
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "holds an unfinished run" in error and "with --overwrite" in error
+    assert "holds an unfinished run; finish it with --resume" in error
     assert main([*arguments, "--overwrite"]) == 0
     assert (old / "model.keras").is_file()
 

@@ -9,7 +9,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import keras
@@ -19,6 +19,7 @@ import tensorflow as tf
 from keras_vae.data import checks, pipeline, streams
 from keras_vae.data.checks import ImageSpec, checked_arrays
 from keras_vae.data.splits import ArraySplit, Split, SupportsArray
+from keras_vae.data.start import FROM_THE_FIRST, Start
 from keras_vae.errors import DataError, UsageError
 
 
@@ -35,6 +36,7 @@ class Batches:
         divisible: Whether K must divide `steps`, for slices know no epochs.
         once: Whether one pass is all that the data can be read.
         may_end: Whether they may end before `steps`, a wish of the user's.
+        digest: A checksum of the data, where there is one.
     """
 
     spec: Any
@@ -43,6 +45,7 @@ class Batches:
     divisible: bool = False
     once: bool = False
     may_end: bool = False
+    digest: Callable[[], str | None] = lambda: None
 
     def in_epochs_of(self, steps: int) -> "Batches":
         """The same batches in epochs of another length, which go on in the data."""
@@ -51,8 +54,14 @@ class Batches:
             batches = self.dataset(None)
             return batches if slice_steps is None else _slices(batches, slice_steps)
 
-        may_end = self.steps is None
-        return Batches(self.spec, steps, dataset, divisible=True, may_end=may_end)
+        return replace(
+            self,
+            steps=steps,
+            dataset=dataset,
+            divisible=True,
+            once=False,
+            may_end=self.steps is None,
+        )
 
     def first(self, steps: int) -> "Batches":
         """The first batches of the data, again and again; the next, if read once."""
@@ -78,7 +87,7 @@ def batches_of(
     spec: ImageSpec,
     batch_size: int,
     seed: int | None = None,
-    first_epoch: int = 0,
+    start: Start = FROM_THE_FIRST,
     prepare: Callable = lambda images: images,
 ) -> Batches:
     """Brings data of any kind into batches of one shape.
@@ -93,7 +102,8 @@ def batches_of(
         batch_size: int B >= 1, where `x` is not in batches already.
         seed: int, for epochs in an order that is a function of (seed, epoch), of images
             in an array or the batches of a `PyDataset`; None for the order given.
-        first_epoch: int >= 0, the epoch to begin with.
+        start: Where to begin. Batches of somebody's are read from the first one, and
+            those that a training has had before are left out.
         prepare: From the checked images of an array to those to be used.
 
     Returns:
@@ -125,8 +135,8 @@ def batches_of(
         checks.check_shape((len(x), *x.image_shape), spec.image_shape)
         checks.checked_labels(x.labels, len(x), spec)
     if isinstance(x, Split):
-        return _of_split(x, batch_size, seed, first_epoch)
-    return _of_stream(stream_of(x, spec, seed, first_epoch))
+        return _of_split(x, batch_size, seed, start)
+    return _of_stream(stream_of(x, spec, seed, start), start)
 
 
 def one_batch(x, y, sample_weight, spec: ImageSpec, prepare=lambda images: images):
@@ -145,22 +155,26 @@ class Stream(NamedTuple):
         steps: int, their number; None where only reading them tells.
         batch_size: int, the length of the first one; None where that is not known.
         once: Whether one pass is all that they can be read.
+        begun: Whether they begin where they are to.
     """
 
     batches: tf.data.Dataset
     steps: int | None
     batch_size: int | None = None
     once: bool = False
+    begun: bool = False
 
 
-def stream_of(x, spec: ImageSpec, seed: int | None = None, first_epoch: int = 0):
+def stream_of(
+    x, spec: ImageSpec, seed: int | None = None, start: Start = FROM_THE_FIRST
+):
     """Brings somebody's batches into a `tf.data.Dataset`.
 
     Args:
         x: Batches; see `batches_of`.
         spec: What the model takes.
         seed: int, for batches of a `PyDataset` in the order of (seed, epoch).
-        first_epoch: int >= 0, the epoch to begin with.
+        start: Where a `PyDataset` is to begin.
 
     Returns:
         `Stream`.
@@ -172,7 +186,7 @@ def stream_of(x, spec: ImageSpec, seed: int | None = None, first_epoch: int = 0)
     if isinstance(x, tf.data.Dataset):
         return _of_dataset(x, spec)
     if isinstance(x, keras.utils.PyDataset):
-        return _of_py_dataset(x, spec, seed, first_epoch)
+        return _of_py_dataset(x, spec, seed, start)
     if isinstance(x, Iterable) and not isinstance(x, str):
         return _of_iterable(x, spec)
     raise UsageError(
@@ -181,7 +195,7 @@ def stream_of(x, spec: ImageSpec, seed: int | None = None, first_epoch: int = 0)
     )
 
 
-def _of_split(split, batch_size, seed, first_epoch):
+def _of_split(split, batch_size, seed, start):
     dtype = split.images.dtype if isinstance(split, ArraySplit) else "uint8"
     spec = (
         tf.TensorSpec((batch_size, *split.image_shape), dtype),
@@ -189,27 +203,40 @@ def _of_split(split, batch_size, seed, first_epoch):
         tf.TensorSpec((batch_size,), "float32"),
     )
 
+    steps = math.ceil(len(split) / batch_size)
+
     def dataset(slice_steps):
-        batches = split.batches(
+        epoch, step = divmod(start.batches(steps), steps)
+        if seed is None:
+            batches = split.batches(batch_size, slice_steps=slice_steps).repeat()
+            return batches.skip(math.ceil(step / (slice_steps or 1)))
+        return split.batches(
             batch_size,
             seed=seed,
-            first_epoch=first_epoch,
+            first_epoch=epoch,
+            first_step=step,
             slice_steps=slice_steps,
         )
-        return batches.repeat() if seed is None else batches
 
-    return Batches(spec, math.ceil(len(split) / batch_size), dataset)
+    return Batches(spec, steps, dataset, digest=split.digest)
 
 
-def _of_stream(stream):
+def _of_stream(stream, start):
     """Somebody's batches; the steps and the largest batch are known or found out."""
     batches = streams.of_one_shape(stream.batches, stream.batch_size)
     if not stream.once:  # Keras makes a new iterator for each validation
         batches = batches.prefetch(tf.data.AUTOTUNE)
 
+    had = start.resumed and not stream.begun
+
     def dataset(slice_steps):
         found = batches if slice_steps is None else _slices(batches, slice_steps)
-        return found if stream.steps is None else found.repeat()
+        if stream.steps is None:  # in epochs of another length there is one pass
+            return found.skip(start.batches(0)) if had else found
+        epoch, step = divmod(start.batches(stream.steps), stream.steps)
+        in_call = slice_steps or 1
+        calls = epoch * math.ceil(stream.steps / in_call) + math.ceil(step / in_call)
+        return found.repeat().skip(calls if had else 0)
 
     spec = pipeline.spec_of(batches)
     return Batches(spec, stream.steps, dataset, once=stream.once)
@@ -226,25 +253,29 @@ def _of_dataset(data, spec):
     return Stream(batches, None if steps < 0 else steps)  # endless, or unknown
 
 
-def _of_py_dataset(data, spec, seed, first_epoch):
+def _of_py_dataset(data, spec, seed, start):
     """A `PyDataset`: batches by number, each epoch in an order of its own."""
     if (steps := data.num_batches) is None:
         return _of_iterable((data[k] for k in itertools.count()), spec)
     if steps == 0:
         raise _no_batch(data)
-    epochs = itertools.count(first_epoch)
+    epoch, skipped = divmod(start.batches(steps), steps)
+    had = itertools.chain([skipped], itertools.repeat(0))  # of an epoch's batches
+    epochs = zip(itertools.count(epoch), had, strict=True)
     made = threading.Semaphore(0)  # batches of this epoch
 
     def numbers():
         nonlocal made
         made = threading.Semaphore(0)
-        epoch = next(epochs)
+        epoch, skipped = next(epochs)
         data.on_epoch_begin()
-        if seed is None:
-            yield from range(steps)
-        else:
-            yield from np.random.default_rng([seed, epoch]).permutation(steps)
-        for _ in range(steps):  # not while workers are at the epoch's last batches
+        order = np.arange(steps)
+        if seed is not None:
+            order = np.random.default_rng([seed, epoch]).permutation(steps)
+        yield from order[skipped:]
+        for _ in range(
+            steps - skipped
+        ):  # not while workers are at the epoch's last batches
             made.acquire()
         data.on_epoch_end()
 
@@ -266,7 +297,7 @@ def _of_py_dataset(data, spec, seed, first_epoch):
     found = tf.data.Dataset.from_generator(
         numbers, output_signature=tf.TensorSpec((), "int64")
     ).map(batch, num_parallel_calls=max(1, data.workers))
-    return Stream(found, steps, len(first[0]))
+    return Stream(found, steps, len(first[0]), begun=True)
 
 
 def _of_iterable(data, spec):

@@ -28,6 +28,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     first_epoch: int = 0,
+    first_step: int = 0,
     slice_steps: int | None = None,
 ) -> tf.data.Dataset:
     """Shuffled epochs of batches without end.
@@ -38,7 +39,9 @@ def training_batches(
         image_weight: float32 (N,), how much each image counts, or None for 1.
         batch_size: int B >= 1; the last batch of an epoch may hold padding.
         seed: int in [0, 2**24), of the order.
-        first_epoch: int >= 0, the epoch to begin with.
+        first_epoch: int >= 0, the epoch to begin with, and
+        first_step: int >= 0, the batch of it; with slices a multiple of K, or the
+            epoch's end.
         slice_steps: int K or None; with an int, slices of K batches, the last one of an
             epoch with fewer.
 
@@ -61,7 +64,10 @@ def training_batches(
             tf.range(number, dtype=tf.int64), tf.cast(key, tf.int32), number - 1
         )
         rows = tf.data.Dataset.from_tensor_slices(_padded_rows(order, batch_size))
-        return rows if slice_steps is None else in_slices(rows, slice_steps)
+        if slice_steps is not None:
+            rows = in_slices(rows, slice_steps)
+        had = tf.constant(math.ceil(first_step / (slice_steps or 1)), tf.int64)
+        return rows.skip(tf.where(epoch == first_epoch, had, 0))
 
     rows = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     dataset = _gathered(rows.flat_map(epoch_rows), images, labels, image_weight)

@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -40,6 +41,7 @@ class Split(Protocol):
         *,
         seed: int | None = None,
         first_epoch: int = 0,
+        first_step: int = 0,
         slice_steps: int | None = None,
     ) -> "tf.data.Dataset":
         """Batches of one shape: images (B, H, W, C), labels (B,), weight (B,).
@@ -48,9 +50,15 @@ class Split(Protocol):
             batch_size: int B >= 1.
             seed: int, for epochs without end whose order is a function of (seed,
                 epoch); None for every image once, in order.
-            first_epoch: int >= 0, the epoch to begin with.
+            first_epoch: int >= 0, the epoch to begin with, and
+            first_step: int >= 0, the batch of it; with slices a multiple of K, or the
+                epoch's end.
             slice_steps: int K or None; with an int, slices of K batches.
         """
+        ...
+
+    def digest(self) -> str:
+        """A checksum of images, labels and weights, which differs where they do."""
         ...
 
     def mean_image(self) -> np.ndarray:
@@ -96,7 +104,9 @@ class ArraySplit:
         """Height, width and channels, (H, W, C)."""
         return self.images.shape[1:]
 
-    def batches(self, batch_size, *, seed=None, first_epoch=0, slice_steps=None):
+    def batches(
+        self, batch_size, *, seed=None, first_epoch=0, first_step=0, slice_steps=None
+    ):
         """See `Split.batches`."""
         from keras_vae.data import pipeline  # readers stay free of TensorFlow
 
@@ -111,8 +121,19 @@ class ArraySplit:
             batch_size=batch_size,
             seed=seed,
             first_epoch=first_epoch,
+            first_step=first_step,
             slice_steps=slice_steps,
         )
+
+    def digest(self) -> str:
+        """See `Split.digest`."""
+        digest = hashlib.sha256()
+        for part in (self.images, self.labels, self.weight):
+            if part is not None:
+                part = np.ascontiguousarray(part)
+                digest.update(f"{part.dtype.str} {part.shape}".encode())
+                digest.update(part.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
 
     def mean_image(self) -> np.ndarray:
         """The mean over all images, float (H, W, C) in [0, 1]."""

@@ -15,7 +15,6 @@ Only what a run is known to hold is ever removed.
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,23 +22,8 @@ from keras_vae import files
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, OutputError, UsageError
 from keras_vae.files import check_folder, check_path
+from keras_vae.runs.contents import known_paths
 from keras_vae.runs.facts import wrong_facts
-
-try:
-    import fcntl
-except ImportError:  # Windows: two trainings into one folder are not kept apart
-    fcntl = None
-
-MARKER = "keras_vae.partial"  # a file in an export's staging folder
-MOVING = ".moving"  # in `export`: a staging folder whose files are on their way
-KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
-    r"\.DS_Store|checkpoints|samples|export"
-    r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
-    r"|(\.tmp-)?(model\.keras|SHA256SUMS)"
-    r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"
-    r"|samples/(\.tmp-)?epoch-\d+-(generated|reconstructed)\.png"
-    r"|(samples|checkpoints|export)/\.DS_Store"
-)
 
 
 class RunFolder:
@@ -56,7 +40,8 @@ class RunFolder:
         metrics: The numbers of the test split.
         model: The trained weights, written when the training is over.
         checksums: The SHA-256 of `model`.
-        checkpoints: Folder of the weights of the last and of the best epoch.
+        checkpoints: Folder of what a training needs to go on.
+        best: The weights of the best epoch.
         samples: Folder of each epoch's pictures.
         export: Folder of the exported decoder.
     """
@@ -70,6 +55,7 @@ class RunFolder:
         self.model = self.path / "model.keras"
         self.checksums = self.path / "SHA256SUMS"
         self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
         self.samples = self.path / "samples"
         self.export = self.path / "export"
 
@@ -123,8 +109,8 @@ class RunFolder:
         if not self.model.is_file():
             self.read()
             raise ModelError(
-                f"{self} is not a finished run: it has no model.keras. Replace it with "
-                f"python -m keras_vae.train --overwrite --output {self}."
+                f"{self} is not a finished run: it has no model.keras. Finish it with "
+                f"python -m keras_vae.train --resume --output {self}."
             )
 
     def check_output(self, overwrite: bool, data: Path | None = None) -> None:
@@ -146,9 +132,11 @@ class RunFolder:
             return
         self._check_ours()
         if not overwrite:
-            kind = "a run" if self.model.is_file() else "an unfinished run"
+            kind, finish = "a run", ""
+            if not self.model.is_file():
+                kind, finish = "an unfinished run", "finish it with --resume, "
             raise UsageError(
-                f"The folder {self} already holds {kind}; choose another with "
+                f"The folder {self} already holds {kind}; {finish}choose another with "
                 "--output, or replace it with --overwrite."
             )
         with self._locked():
@@ -177,7 +165,7 @@ class RunFolder:
                 f"The output folder {self} holds files that are not a run of this "
                 "version; choose another with --output."
             ) from error
-        known = set(self._known())
+        known = set(known_paths(self.path))
         others = (path for path in sorted(self.path.rglob("*")) if path not in known)
         if other := next(others, None):
             raise OutputError(
@@ -200,41 +188,6 @@ class RunFolder:
             )
         if self.partial._entries():  # of a training that was cut short
             self.partial._check_ours()
-
-    def _known(self):
-        """The paths in the folder that are a run's, config.json last."""
-        exported = self._exported()
-        # staging folders of exports that were killed; see `export.publish`
-        staging = (f".export.partial-*/{MARKER}", f"export/{MOVING}/{MARKER}")
-        staged = {mark.parent for name in staging for mark in self.path.glob(name)}
-        known = []
-        for path in self.path.rglob("*"):
-            name = path.relative_to(self.path).as_posix()
-            if (
-                KNOWN.fullmatch(name)
-                or path in exported
-                or staged & {path, *path.parents}
-            ):
-                known.append(path)
-        return sorted(known, key=lambda path: (path != self.config, path), reverse=True)
-
-    def _exported(self):
-        """What is in `export` of the files of its manifest, and their folders."""
-        try:
-            text = (self.export / "manifest.json").read_text(encoding="utf-8")
-            manifest = json.loads(text)
-            artifacts = manifest["artifacts"]
-            names = {"manifest.json", *manifest["files"]}
-            names.update(*(entry["files"] for entry in artifacts.values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return set()
-
-        def listed(path):
-            name = path.relative_to(self.export).as_posix()
-            folder = path.is_dir() and not path.is_symlink()
-            return name in names or (folder and name.split("/")[0] in artifacts)
-
-        return {path for path in self.export.rglob("*") if listed(path)}
 
     @contextlib.contextmanager
     def written(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:
@@ -268,7 +221,7 @@ class RunFolder:
             try:
                 yield new
             except BaseException:
-                if not any(new.checkpoints.glob("*.weights.h5")):
+                if not any(new.checkpoints.glob("*.safetensors")):
                     new._remove()
                 raise
             if new is not self:
@@ -277,16 +230,46 @@ class RunFolder:
     def _begin(self, config, data):
         with files.written(self.path):
             for folder in (self.checkpoints, self.samples):
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)
             options = json.loads(config.to_json()) | {"data": data}
             files.write_text(self.config, json.dumps(options, indent=2) + "\n")
+
+    def to_resume(self) -> "RunFolder":
+        """The run that can be finished: one that is to replace this one, or this one.
+
+        Raises:
+            ModelError: If there is none.
+        """
+        for run in (self.partial, self):
+            if run.config.is_file():
+                return run
+        raise ModelError(
+            f"{self} holds no run that could be resumed; train one with "
+            f"python -m keras_vae.train --output {self}."
+        )
+
+    @contextlib.contextmanager
+    def resumed(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:
+        """The folder of a run that is to be finished; see `to_resume` and `written`."""
+        run = self.to_resume()
+        with run._locked():
+            for path in known_paths(run.path):
+                if path.name.startswith(files.PREFIX) and path.is_file():
+                    path.unlink()  # of a training that was killed
+            run._begin(config, data)
+            yield run
+            if run is not self:
+                self._give_way(run)
 
     def _give_way(self, new):
         """Lets a finished run take the name of this one, which is then removed."""
         run, replaced = self.path.resolve(), self.replaced
-        with self._locked():
+        # a training that was killed here may have moved it already
+        there = run.is_dir()
+        with self._locked() if there else contextlib.nullcontext():
             try:
-                os.rename(run, replaced.path)
+                if there:
+                    os.rename(run, replaced.path)
                 try:
                     os.rename(new.path, run)
                 except OSError:
@@ -297,7 +280,8 @@ class RunFolder:
                     f"The trained run {new} cannot take the place of {self} "
                     f"({error.strerror}); rename it."
                 ) from error
-            replaced._remove()
+            if replaced.path.is_dir():
+                replaced._remove()
 
     def _remove(self):
         """Removes what is a run's, and the folder if nothing else is left in it."""
@@ -306,7 +290,7 @@ class RunFolder:
             self.path.rmdir()
 
     def _clear(self):
-        for path in self._known():
+        for path in known_paths(self.path):
             if path.is_dir() and not path.is_symlink():
                 with contextlib.suppress(OSError):  # it holds something else
                     path.rmdir()
@@ -319,23 +303,15 @@ class RunFolder:
 
         The lock goes with the folder where that is renamed.
         """
-        with files.written(self.path):
-            if create:
-                self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDONLY) if fcntl else -1
-        try:
-            if fcntl:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise OutputError(
-                f"Another training is writing to {self}; wait for it, or choose "
-                "another folder with --output."
-            ) from error
-        except OSError:  # a file system without locks
-            pass
-        try:
+        with contextlib.ExitStack() as stack:
+            try:
+                with files.written(self.path):
+                    if create:
+                        self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(files.locked(self.path))
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"Another training is writing to {self}; wait for it, or choose "
+                    "another folder with --output."
+                ) from error
             yield
-        finally:
-            if fcntl:
-                os.close(handle)

@@ -16,10 +16,11 @@ from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.model_file import load_model
+from keras_vae.training import state
 from keras_vae.training.in_pieces import ROWS
 
 
-def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
+def load_run(run: Path | str, best: bool = False) -> tuple[VAE, TrainConfig]:
     """The trained model of a run folder.
 
     The model is built from `config.json`, and only arrays are read from `model.keras`:
@@ -27,6 +28,8 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
 
     Args:
         run: The run folder.
+        best: Whether to take the weights of the epoch with the highest validation ELBO
+            (training ELBO, without validation images) instead of the last ones.
 
     Returns:
         The model with its trained weights, in float32, and the config of the run.
@@ -54,6 +57,9 @@ def load_run(run: Path | str) -> tuple[VAE, TrainConfig]:
             f"{folder.config} describes no model: {error} Train the run again."
         ) from error
     load_model(vae, folder)
+    if best:
+        arrays, _ = state.read(folder.best)
+        state.assign(folder.best, arrays, state.by_name(vae.weights))
     if not all(np.isfinite(weight).all() for weight in vae.get_weights()):
         raise ModelError(
             f"{folder.model} holds weights that are NaN or infinite: the model has "

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vae.files import replaced
 from keras_vae.pictures.grids import image_grid, pair_grid, save_png
+from keras_vae.training import state
 
 
 class ImageGrids(keras.callbacks.Callback):
@@ -89,29 +90,24 @@ class History(keras.callbacks.Callback):
             writer.writerows(self.rows)
 
 
-class Weights(keras.callbacks.Callback):
-    """Keeps the last and the best weights.
-
-    `last.weights.h5` is written after each epoch, `best.weights.h5` whenever the
-    monitored metric is higher than ever before.
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch, in a file of `keras_vae.training.state`.
 
     Args:
-        folder: where to; it must exist.
+        path: the file; it is written whenever the monitored metric is higher than ever
+            before.
         monitor: the metric to compare; higher is better.
     """
 
-    def __init__(self, folder: Path, monitor: str = "val_elbo"):
+    def __init__(self, path: Path, monitor: str = "val_elbo"):
         super().__init__()
-        self.folder = Path(folder)
+        self.path = Path(path)
         self.monitor = monitor
         self.best = -np.inf
 
     def on_epoch_end(self, epoch, logs: Any = None):
-        self._save("last")
         if logs[self.monitor] > self.best:
             self.best = logs[self.monitor]
-            self._save("best")
-
-    def _save(self, name):
-        with replaced(self.folder / f"{name}.weights.h5") as temporary:
-            self.model.save_weights(temporary)
+            weights = state.arrays_of(state.by_name(self.model.weights))
+            facts = {"epoch": epoch + 1, "monitor": self.monitor, "value": self.best}
+            state.write(self.path, weights, facts)

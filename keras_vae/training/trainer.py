@@ -5,6 +5,8 @@ user passes to `fit` as `keras_vae.data.batches.Batches`, and chooses how many s
 into a call.
 """
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -12,12 +14,14 @@ from keras_vae.data import streams
 from keras_vae.data.batches import Batches, batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.splits import divided
+from keras_vae.data.start import Start
 from keras_vae.errors import whole_number
-from keras_vae.training import arguments
+from keras_vae.training import arguments, checkpoints
 from keras_vae.training.divergence import guarded
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.image_model import ImageModel
 from keras_vae.training.strategy import check_one_device
+from keras_vae.training.surroundings import settings_of
 from keras_vae.training.tracing import each_model_once
 
 
@@ -73,6 +77,9 @@ class FusedModel(ImageModel):
             auto_scale_loss=auto_scale_loss,
         )
         self.optimizer.build(self.trainable_variables)
+        # now, for callbacks may change its learning rate
+        serialized = keras.saving.serialize_keras_object(self.optimizer)
+        self._compiled_as = settings_of(optimizer=serialized)
 
     @property
     def _stock_steps(self) -> int:
@@ -155,7 +162,13 @@ class FusedModel(ImageModel):
         self._assert_compile_called("fit")
         check_one_device(self)
         arguments.refuse_class_weight(class_weight)
-        initial_epoch = arguments.first_epoch(callbacks, initial_epoch)
+        callbacks = guarded(callbacks)
+        steps_per_epoch = arguments.size("steps_per_epoch", steps_per_epoch)
+        start = Start(arguments.first_epoch(callbacks, initial_epoch))
+        if (checkpoint := checkpoints.among(callbacks)) is not None:
+            start = checkpoint.find() or start
+            if checkpoint.stopped:
+                epochs = start.epoch
         self._initial_epoch = None  # where a backup was restored before
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = divided(
@@ -168,15 +181,14 @@ class FusedModel(ImageModel):
             spec=self.image_spec,
             batch_size=arguments.size("batch_size", batch_size, 32),
             seed=self.seed if shuffle else None,
-            first_epoch=initial_epoch,
+            start=start._replace(epoch_steps=steps_per_epoch),
         )
-        steps_per_epoch = arguments.size(
-            "steps_per_epoch", steps_per_epoch, batches.steps
-        )
-        if steps_per_epoch != batches.steps:
+        if steps_per_epoch not in (None, batches.steps):
             batches = batches.in_epochs_of(steps_per_epoch)
-        arguments.check_passes(batches, epochs - initial_epoch)
+        arguments.check_passes(batches, epochs - start.epoch)
         self._choose_steps(batches)
+        if start.step:  # in the calls that it was cut in
+            self.steps_per_execution = checkpoint.steps_per_execution
         self._fused = self._is_fused(batches)
         if validation_data is not None:
             validation = self._evaluation_batches(
@@ -186,15 +198,31 @@ class FusedModel(ImageModel):
                 ),
                 steps=arguments.size("validation_steps", validation_steps),
             )
-            arguments.check_passes(validation, epochs - initial_epoch)
+            arguments.check_passes(validation, epochs - start.epoch)
             validation_data, validation_steps = self._prepared(validation)
-        with arguments.end_of_data(batches.steps):
+        callbacks = checkpoints.ordered(callbacks, checkpoint)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(arguments.end_of_data(batches.steps))
+            if checkpoint is not None:
+                settings = settings_of(
+                    model=self,
+                    **self._compiled_as,
+                    jit_compile=self.jit_compile,
+                    stock_loop=not self._fused,
+                    batch_size=batches.spec[0].shape[0],
+                    steps_per_epoch=batches.steps,
+                    shuffle=bool(shuffle),
+                    data=batches.digest(),
+                )
+                stack.enter_context(
+                    checkpoint.running(self, callbacks, settings, start, batches.steps)
+                )
             return super().fit(
                 batches.dataset(self.steps_per_execution if self._fused else None),
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=guarded(callbacks),
-                initial_epoch=initial_epoch,
+                callbacks=callbacks,
+                initial_epoch=start.epoch,
                 steps_per_epoch=batches.steps,
                 shuffle=False,  # the data set has its own order
                 validation_data=validation_data,

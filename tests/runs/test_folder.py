@@ -19,7 +19,7 @@ FACTS = {
 def write(folder, epochs=1):
     """A finished run, with a little of everything."""
     with folder.written(TrainConfig(epochs=epochs, overwrite=True), FACTS) as new:
-        (new.checkpoints / "last.weights.h5").write_bytes(b"")
+        new.best.write_bytes(b"")
         (new.samples / "epoch-0001-generated.png").write_bytes(b"")
         new.history.write_text("")
         new.model.write_bytes(b"")

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vae.pictures.grids import image_grid, pair_grid, to_uint8
-from keras_vae.training import callbacks
+from keras_vae.training import callbacks, state
 
 
 def pixels(path):
@@ -84,9 +84,9 @@ def test_history_does_not_count_the_compilation(monkeypatch, tmp_path):
     assert [row["seconds"] for row in read(tmp_path / "history.csv")] == ["4.000"] * 2
 
 
-def test_weights_keep_the_last_and_the_best(small_vae, images, tmp_path):
-    vae = small_vae()
-    weights = callbacks.Weights(tmp_path, "val_elbo")
+def test_the_weights_of_the_best_epoch_are_kept(small_vae, images, tmp_path):
+    vae, path = small_vae(), tmp_path / "best.safetensors"
+    weights = callbacks.BestWeights(path, "val_elbo")
     weights.set_model(vae)
     states = []
     for epoch, elbo in enumerate([-5.0, -3.0, -4.0]):
@@ -94,8 +94,10 @@ def test_weights_keep_the_last_and_the_best(small_vae, images, tmp_path):
         states.append([weight.copy() for weight in vae.get_weights()])
         weights.on_epoch_end(epoch, {"val_elbo": elbo})
     assert weights.best == -3.0
-    for name, state in (("last", states[2]), ("best", states[1])):
-        other = small_vae(seed=8)
-        other.load_weights(tmp_path / f"{name}.weights.h5")
-        np.testing.assert_array_equal(other.get_weights()[0], state[0])
-    assert len(list(tmp_path.iterdir())) == 2
+    arrays, facts = state.read(path)
+    assert facts == {"epoch": 2, "monitor": "val_elbo", "value": -3.0}
+    other = small_vae(seed=8)
+    state.assign(path, arrays, state.by_name(other.weights))
+    for found, expected in zip(other.get_weights(), states[1], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert list(tmp_path.iterdir()) == [path]

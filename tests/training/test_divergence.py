@@ -87,7 +87,7 @@ def test_a_divergence_comes_before_every_other_callback(diverging, images, given
 def test_nothing_is_saved_of_an_epoch_that_diverged(diverging, images, tmp_path):
     vae = diverging(EPOCH + 5)
     kept = [
-        callbacks.Weights(tmp_path, "elbo"),
+        callbacks.BestWeights(tmp_path / "best.safetensors", "elbo"),
         callbacks.History(tmp_path / "history.csv"),
         keras.callbacks.ModelCheckpoint(
             tmp_path / "step.weights.h5", save_weights_only=True, save_freq=1

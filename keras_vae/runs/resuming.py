@@ -1,0 +1,68 @@
+"""Which options a run may be finished with: its own, and more epochs."""
+
+import dataclasses
+
+from keras_vae.config import TrainConfig
+from keras_vae.errors import ModelError, shown
+from keras_vae.runs.folder import RunFolder
+
+# options that decide no number of the run
+FREE = {"output", "overwrite", "resume", "elsewhere", "checkpoint_every", "export"}
+
+
+def options_of_run(config: TrainConfig) -> TrainConfig | None:
+    """What options that are not given stand for: with `resume`, what the run has.
+
+    Args:
+        config: Options as given on the command line.
+
+    Returns:
+        The options of the run to resume; None where none is.
+
+    Raises:
+        ModelError: If there is no such run.
+    """
+    if not config.resume:
+        return None
+    before, _ = RunFolder(config.output).to_resume().read()
+    return dataclasses.replace(before, output=config.output, overwrite=False)
+
+
+def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
+    """Refuses to finish a run with other options, or on other images.
+
+    Args:
+        config: The options now.
+        facts: Facts about the images now.
+        run: The run.
+
+    Raises:
+        ModelError: If something differs, with its name.
+    """
+    before, data = run.read()
+    for field in dataclasses.fields(config):
+        name = field.name
+        old, new = getattr(before, name), getattr(config, name)
+        if old == new or name in FREE:
+            continue
+        reason = "leave that option out"
+        if name == "epochs":
+            if new > old and not config.cosine_decay:
+                continue
+            reason = "epochs can only be raised, and not with --cosine-decay"
+        raise ModelError(
+            f"{run} is trained with --{name.replace('_', '-')} {_text(old)}, not "
+            f"{_text(new)}; {reason}, or train another run with --output."
+        )
+    for name in ("name", "image_shape", "num_classes", "num_images", "class_names"):
+        old, new = data[name], facts[name]
+        new = list(new) if isinstance(new, tuple) else new
+        if old != new:
+            raise ModelError(
+                f"{run} is trained on data whose {name} is {shown(old)}, not "
+                f"{shown(new)}; make its images available again."
+            )
+
+
+def _text(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM, which wait until a step is done."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass
+class Noted:
+    """The signal that came; 0 for none."""
+
+    number: int = 0
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[Noted]:
+    """Notes the first Ctrl-C or SIGTERM; a second one acts at once, as before.
+
+    In another thread than the main one, where Python allows no handlers, none is noted.
+
+    Example:
+        >>> with noted_signals() as noted:
+        ...     while not noted.number:
+        ...         step()
+    """
+    noted = Noted()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number, frame):
+        noted.number = number
+        restore()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        restore()
