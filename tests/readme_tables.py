@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from export.formats import table as formats
-from keras_vae.config import AXES, COMPONENTS, FLAGS
 from keras_vae.data.sources import SOURCES
+from keras_vae.flags import AXES, COMPONENTS, FLAGS
 from keras_vae.options import choices
 
 README = Path(__file__).parent.parent / "README.md"

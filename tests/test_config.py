@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_vae.config import FLAGS, RunOptions, TrainConfig
+from keras_vae.config import RunOptions, TrainConfig
 from keras_vae.errors import ModelError, UsageError
+from keras_vae.flags import FLAGS
 
 
 def test_config_comes_back_from_json_with_no_default_left():
@@ -13,6 +14,9 @@ def test_config_comes_back_from_json_with_no_default_left():
         dataset="digits",
         output=Path("runs/x"),
         overwrite=True,
+        resume=True,
+        elsewhere=True,
+        checkpoint_every=(5, "minutes"),
         epochs=3,
         batch_size=7,
         optimizer="muon",
@@ -65,7 +69,7 @@ def test_options_are_the_arguments_of_the_components():
     import importlib
     import inspect
 
-    from keras_vae.config import COMPONENTS
+    from keras_vae.flags import COMPONENTS
 
     assert {"posterior_hidden", "lambda_", "alpha", "gamma"} <= set(FLAGS)
     for flag in FLAGS.values():

@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from keras_vae.config import AXES, NAMES
+from keras_vae.flags import AXES, NAMES
 from keras_vae.options import choices, fits, options_of
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 FAMILIES = (
+    "kills",
     "inputs",
     "fuzz",
     "numerics",

@@ -10,6 +10,7 @@ from export.verify import check_bundle
 from keras_vae.errors import KerasVAEError
 from keras_vae.generate import generate
 from keras_vae.runs.trained import load_run
+from keras_vae.training import state
 from tests.faults import models
 from tests.faults.tally import Tally
 
@@ -61,6 +62,20 @@ def flipped(target: str, folder: Path, number: int, rng) -> Tally:
 # === What is flipped, and how it is read ===
 
 
+def _checkpoint(folder):
+    vae, _ = models.model()
+    arrays = state.arrays_of(state.by_name([*vae.variables, *vae.optimizer.variables]))
+    facts = {"epoch": 3, "step": 0, "callbacks": {"History": {"history": [1.5] * 50}}}
+    state.write(folder / "epoch-0003-step-000000.safetensors", arrays, facts)
+    return [*folder.iterdir()]
+
+
+def _state(folder):
+    (path,) = folder.iterdir()
+    arrays, facts = state.read(path)
+    return repr([(k, a.tobytes()) for k, a in arrays.items()] + [facts]).encode()
+
+
 def _run(folder):
     models.write_run(folder)
     return [folder / "model.keras", folder / "SHA256SUMS"]
@@ -97,6 +112,7 @@ def _checked(folder):
 
 # target: what makes it in a folder and gives its files, and what reads it
 TARGETS: dict[str, tuple[Callable[[Path], list[Path]], Callable[[Path], bytes]]] = {
+    "a checkpoint": (_checkpoint, _state),
     "model.keras": (_run, _weights),
     "model.keras without SHA256SUMS": (_run_of_before, _weights),
     "a bundle": (_bundle, _checked),

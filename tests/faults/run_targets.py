@@ -1,12 +1,15 @@
 """Readers of what is in a run folder, and its name."""
 
 import json
+import tempfile
 from pathlib import Path
 
+import numpy as np
 from hypothesis import strategies as st
 
 from keras_vae.config import TrainConfig
 from keras_vae.runs.folder import RunFolder
+from keras_vae.training import state as checkpoints
 from tests.faults.inputs import begin, state
 from tests.faults.mutations import altered, damaged
 from tests.faults.targets import Target
@@ -49,7 +52,27 @@ PART = st.one_of(
 )
 NAMES = st.lists(PART, max_size=4).map("/".join)
 
+
+def read_state(data, folder):
+    path = folder / "epoch-0001-step-000000.safetensors"
+    path.write_bytes(data)
+    arrays, facts = checkpoints.read(path)
+    assert facts == {"epoch": 1} and {*arrays} == {"a", "b"}
+    assert arrays["a"].tolist() == [0, 1, 2, 3, 4] and arrays["b"] == 1
+
+
+def saved():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        checkpoints.write(path, {"a": np.arange(5), "b": np.float32(1)}, {"epoch": 1})
+        return path.read_bytes()
+
+
+STATE = saved()
+WORDS = (b"F32", b"I64", b'"shape":[5]', b'"data_offsets"', b"\xff" * 8, b"\0" * 8)
+
 TARGETS = (
+    Target("any bytes as a checkpoint", damaged(STATE, words=WORDS), read_state),
     Target("any bytes as `config.json`", CONFIGS, read_config),
     Target("any values in `config.json`", altered(RUN), read_run),
     Target("any name of a run", NAMES, begin_run),
