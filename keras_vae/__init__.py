@@ -33,6 +33,7 @@ _NAMES = {  # module -> its public names
     "objectives.terms": ["Objective", "Terms"],
     "runs.build": ["build_vae"],
     "runs.trained": ["load_run"],
+    "training.checkpoints": ["Checkpoint"],
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
