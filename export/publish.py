@@ -7,7 +7,6 @@ bundle or the new one; what a killed export left behind, the next one brings to 
 
 import contextlib
 import glob
-import json
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from keras_vae.files import fcntl, flush, locked
 from keras_vae.runs.contents import MARKER, MOVING
 
 NOTE = "An export of keras_vae that is not finished.\n"  # in the file `MARKER`
-STALE = "stale.json"  # in a staging folder: names of artifacts that are to be removed
+EARLIER = ".earlier"  # in a staging folder: with the manifest that is replaced
 
 
 @contextlib.contextmanager
@@ -121,8 +120,10 @@ def publish(staging: Path, folder: Path) -> None:
             _check(name, new)
     if os.path.lexists(folder / MOVING):
         raise OutputError(f"{folder / MOVING} is in the way; move it away.")
-    stale = [name for name in old if name not in names]
-    (staging / STALE).write_text(json.dumps(stale), encoding="utf-8")
+    _delete(staging / EARLIER)  # of a killed export
+    if earlier:
+        (staging / EARLIER).mkdir()
+        shutil.copyfile(folder / "manifest.json", staging / EARLIER / "manifest.json")
     for path in (*staging.rglob("*"), staging):
         flush(path)
     folder.mkdir(exist_ok=True)
@@ -146,15 +147,17 @@ def settle(folder: Path) -> None:
         os.replace(moving / "manifest.json", folder / "manifest.json")
         flush(folder)
     manifest = read_bundle(folder).manifest
-    replaced = moving / ".replaced"
-    replaced.mkdir(exist_ok=True)
-    if (moving / STALE).exists():  # otherwise a kill came after all the moves
-        for name in json.loads((moving / STALE).read_text(encoding="utf-8")):
-            _rename(folder / name, replaced / name)
+    replaced = Path(tempfile.mkdtemp(prefix=".replaced-", dir=moving))
     for name in (*manifest["artifacts"], *manifest["files"]):
         if (moving / name).is_dir():  # only a file can be replaced
             _rename(folder / name, replaced / name)
         _rename(moving / name, folder / name)
+    with contextlib.suppress(ModelError):  # none earlier, or removed by then
+        earlier = Bundle(folder, read_bundle(moving / EARLIER).manifest)
+        for name in {*earlier.manifest["artifacts"]} - {*manifest["artifacts"]}:
+            with contextlib.suppress(ModelError):  # somebody's own by now
+                earlier.check(name)
+                _rename(folder / name, replaced / name)
     flush(folder)
     _remove(moving)
 
@@ -166,12 +169,19 @@ def _rename(path, target):
 
 def _remove(staging):
     """Removes a staging folder; what a kill leaves of it is ours, and not complete."""
-    (staging / "manifest.json").unlink(missing_ok=True)
+    _delete(staging / "manifest.json")
     for path in staging.glob("*"):
         if path.name != MARKER:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (staging / MARKER).unlink(missing_ok=True)
+            _delete(path)
+    _delete(staging / MARKER)
     staging.rmdir()
+
+
+def _delete(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check_ours(name, written):
@@ -193,7 +203,8 @@ def _check(name, bundle):
 
 def _is_ours(staging):
     try:
-        # a kill may have come before all of it was written
-        return NOTE.encode().startswith((staging / MARKER).read_bytes())
+        note = (staging / MARKER).read_bytes()
     except OSError:
         return False
+    # a kill may have come before all of it was written
+    return NOTE.encode().startswith(note) and not staging.is_symlink()

@@ -11,10 +11,11 @@ import pytest
 
 from export import export_decoder
 from export.manifest import serialized
-from export.publish import MARKER, MOVING, NOTE, STALE, settle, staging_folder
+from export.publish import EARLIER, MARKER, MOVING, NOTE, settle, staging_folder
 from export.reader import read_bundle
 from export.verify import check_bundle, verify
 from keras_vae.errors import OutputError
+from keras_vae.files import sha256_of
 from keras_vae.generate import generate
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
@@ -201,7 +202,8 @@ def test_bundle_is_the_new_one_while_its_files_are_on_their_way(bundle):
     moving = bundle / MOVING
     export_decoder(vae, moving, ["onnx"])
     (moving / MARKER).write_text(NOTE)
-    (moving / STALE).write_text('["decoder.keras"]')
+    (moving / EARLIER).mkdir()
+    shutil.copy(bundle / "manifest.json", moving / EARLIER)
     old = read_bundle(bundle).manifest
     assert check_bundle(bundle).manifest == old
     os.replace(moving / "manifest.json", bundle / "manifest.json")
@@ -234,6 +236,36 @@ def test_something_else_by_the_name_of_what_is_on_its_way_is_kept(bundle, kind):
         export_decoder(tiny_vae(), bundle, ["keras"])
     assert os.path.lexists(path)
     check_bundle(bundle)
+
+
+def test_nothing_of_a_stranger_leads_out_of_the_bundle(bundle, tmp_path):
+    """What is on its way there names files elsewhere, and links to folders."""
+    victims = [bundle.parent / "model.keras", tmp_path / "victim"]
+    for victim in victims:
+        victim.write_text("mine")
+    copied = shutil.copytree(bundle, tmp_path / "copied")
+    moving = Path(shutil.move(copied, bundle / MOVING))
+    (moving / "manifest.json").unlink()
+    (moving / MARKER).write_text(NOTE)
+    (moving / ".replaced").symlink_to(tmp_path)
+    (moving / EARLIER).mkdir()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for name in ("../model.keras", "../../victim", str(victims[1])):
+        entry = manifest["artifacts"]["decoder.keras"]
+        entry = entry | {"files": {name: sha256_of(victims[0])}}
+        text = serialized(manifest | {"artifacts": {name: entry}})
+        (moving / EARLIER / "manifest.json").write_text(text)
+    ignored = shutil.ignore_patterns(MOVING)
+    killed = bundle.parent / ".export.partial-killed"
+    shutil.copytree(bundle, killed, ignore=ignored)
+    (killed / MARKER).write_text(NOTE)
+    (killed / EARLIER).symlink_to(tmp_path)  # a manifest was to be copied there
+    export_decoder(tiny_vae(), bundle, ["keras"])
+    assert [victim.read_text() for victim in victims] == ["mine", "mine"]
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "victim"}
+    assert {path.name for path in bundle.parent.iterdir()} == {"export", "model.keras"}
+    check_bundle(bundle)
+    assert not moving.exists()
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
