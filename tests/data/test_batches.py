@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_vae.data.batches import ImageSpec, batches_of
 from keras_vae.data.splits import ArraySplit
+from keras_vae.data.start import Start
 from keras_vae.errors import DataError, UsageError
 
 SPEC = ImageSpec((6, 5, 1))
@@ -170,9 +171,8 @@ def test_weights_of_images_count_in_every_kind():
 def test_the_order_of_a_py_dataset_is_a_function_of_seed_and_epoch():
     def labels(seed, first_epoch, epochs):
         data = Numbered()
-        batches = batches_of(
-            data, spec=SPEC, batch_size=9, seed=seed, first_epoch=first_epoch
-        )
+        begin = Start(first_epoch)
+        batches = batches_of(data, spec=SPEC, batch_size=9, seed=seed, start=begin)
         assert len(list(batches.dataset(None).take(6 * epochs))) == 6 * epochs
         asked = data.asked[1 : 1 + 6 * epochs]  # the first call is for the shapes
         assert data.ended >= epochs - 1

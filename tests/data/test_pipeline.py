@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import tree
 
 from keras_vae.data.pipeline import evaluation_batches, in_slices, training_batches
 
@@ -79,6 +80,23 @@ def test_order_is_a_function_of_seed_and_epoch_alone():
     assert run(3, 4, 2) == whole[4:]  # a run resumed at epoch 4
     assert len({tuple(one) for one in whole + run(4, 0, 6)}) == 12
     assert run(2**24 - 1, 10**6, 1) == run(2**24 - 1, 10**6, 1)
+
+
+@pytest.mark.parametrize("slice_steps", [None, 1, 3])
+def test_an_epoch_can_be_begun_in_its_middle(slice_steps):
+    size, number = slice_steps or 1, -(-steps(4) // (slice_steps or 1))
+    options = {"batch_size": 4, "seed": 3, "slice_steps": slice_steps}
+    whole = training_batches(IMAGES, LABELS, first_epoch=2, **options)
+    whole = [*whole.take(2 * number).as_numpy_iterator()]
+    for begun in range(number + 1):
+        step = min(begun * size, steps(4))
+        rest = training_batches(
+            IMAGES, LABELS, first_epoch=2, first_step=step, **options
+        )
+        rest = [*rest.take(2 * number - begun).as_numpy_iterator()]
+        pairs = zip(tree.flatten(rest), tree.flatten(whole[begun:]), strict=True)
+        for one, other in pairs:
+            np.testing.assert_array_equal(one, other)
 
 
 def test_order_stays_what_it_was():

@@ -61,6 +61,23 @@ def test_batches_without_labels_and_weights_have_zeros_and_ones():
     np.testing.assert_array_equal(weight, np.ones(10))
 
 
+def test_a_digest_differs_where_the_data_do():
+    changed = IMAGES.copy()
+    changed[3, 1, 2, 0] += 1
+    splits = [
+        ArraySplit(IMAGES, LABELS, WEIGHT),
+        ArraySplit(IMAGES, LABELS),
+        ArraySplit(IMAGES),
+        ArraySplit(changed),
+        ArraySplit(IMAGES[::-1]),
+        ArraySplit(IMAGES.swapaxes(1, 3)),
+        ArraySplit(IMAGES.astype(np.int8)),
+    ]
+    assert len({split.digest() for split in splits}) == len(splits)
+    again = ArraySplit(np.asfortranarray(IMAGES), LABELS, WEIGHT)
+    assert again.digest() == splits[0].digest()
+
+
 def test_divided_holds_out_the_last_part():
     (x, y, weight), (held, labels, none) = divided(IMAGES, LABELS, None, 0.25)
     np.testing.assert_array_equal(np.concatenate([x, held]), IMAGES)
