@@ -1,8 +1,6 @@
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -268,42 +266,6 @@ def test_a_run_that_was_cut_short_says_how_to_go_on(old, data, capsys):
     assert "holds an unfinished run; finish it with --resume" in error
     assert main([*arguments, "--overwrite"]) == 0
     assert (old / "model.keras").is_file()
-
-
-def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
-    run, data, tmp_path, capsys, monkeypatch
-):
-    cut = tmp_path / "run"
-    arguments = options(data, cut, "--export", "none", "--fused-steps", "2")
-
-    def interrupted(callback, epoch, logs=None):
-        if epoch == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "keras_vae.training.callbacks.ImageGrids.on_epoch_begin", interrupted
-        )
-        assert main(arguments) == 130
-    assert capsys.readouterr().err == (
-        "keras-vae: error: Stopped in epoch 2, after 2 of 7 steps; all is saved in "
-        f"{cut / 'checkpoints'}. Go on with python -m keras_vae.train --resume "
-        f"--output {cut}.\n"
-    )
-    assert main(arguments) == 2
-    assert "finish it with --resume" in capsys.readouterr().err
-    assert main(["--resume", "--output", str(cut), "--latent-dim", "3"]) == 4
-    assert "with --latent-dim 2, not 3" in capsys.readouterr().err
-    assert main(["--resume", "--output", str(cut)]) == 0
-    for name in ("metrics.json", "samples/epoch-0003-reconstructed.png"):
-        assert (cut / name).read_bytes() == (run / name).read_bytes()
-    histories = [
-        [line.split(",")[2:] for line in (r / "history.csv").read_text().splitlines()]
-        for r in (cut, run)
-    ]
-    assert histories[0] == histories[1]
-    vae, config = load_run(cut, best=True)
-    assert config.epochs == 3 and not config.resume
 
 
 def test_steps_and_batches_beyond_an_epoch_are_an_epoch(data, tmp_path, capsys):

@@ -22,8 +22,8 @@ def noted_signals() -> Iterator[Noted]:
 
     Example:
         >>> with noted_signals() as noted:
-        ...     while not noted.number:
-        ...         step()
+        ...     noted.number
+        0
     """
     noted = Noted()
     if threading.current_thread() is not threading.main_thread():

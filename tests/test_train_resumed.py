@@ -1,0 +1,74 @@
+import csv
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from keras_vae.runs.trained import load_run
+from keras_vae.train import main
+
+
+@pytest.fixture
+def options(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "images.npz", images=rng.integers(0, 256, (120, 8, 8), "uint8"))
+    return (
+        f"--dataset {tmp_path / 'images.npz'} --epochs 3 --batch-size 16 --hidden 12 "
+        "--latent-dim 2 --fused-steps 2 --export none"
+    ).split()
+
+
+def history(run):
+    with open(run / "history.csv", newline="") as file:
+        return [
+            {name: value for name, value in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
+    options, tmp_path, capsys, monkeypatch
+):
+    def interrupted(callback, epoch, logs=None):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert main([*options, "--output", str(whole)]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "keras_vae.training.callbacks.ImageGrids.on_epoch_begin", interrupted
+        )
+        assert main([*options, "--output", str(cut)]) == 130
+    assert capsys.readouterr().err == (
+        "keras-vae: error: Stopped in epoch 2, after 2 of 7 steps; all is saved in "
+        f"{cut / 'checkpoints'}. Go on with python -m keras_vae.train --resume "
+        f"--output {cut}.\n"
+    )
+    assert main([*options, "--output", str(cut)]) == 2
+    assert "finish it with --resume" in capsys.readouterr().err
+    assert main(["--resume", "--output", str(cut), "--latent-dim", "3"]) == 4
+    assert "with --latent-dim 2, not 3" in capsys.readouterr().err
+    assert main(["--resume", "--output", str(cut)]) == 0
+    for name in ("metrics.json", "samples/epoch-0003-reconstructed.png"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert history(cut) == history(whole)
+    (vae, config), (best, _) = load_run(cut), load_run(cut, best=True)
+    assert config.epochs == 3 and not config.resume
+    elbo = [float(row["val_elbo"]) for row in history(cut)]
+    last_is_best = elbo[-1] == max(elbo)
+    for last, other in zip(vae.get_weights(), best.get_weights(), strict=True):
+        assert np.isfinite(other).all() and other.shape == last.shape
+        assert not last_is_best or np.array_equal(last, other)
+
+
+def test_more_epochs_are_trained_on_a_run_that_was_over(options, tmp_path):
+    whole, more = tmp_path / "whole", tmp_path / "more"
+    assert main([*options, "--output", str(whole)]) == 0
+    assert main([*options, "--output", str(more), "--epochs", "1"]) == 0
+    assert main(["--resume", "--output", str(more), "--epochs", "3"]) == 0
+    assert history(more) == history(whole)
+    assert (more / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+    assert load_run(more)[1].epochs == 3
