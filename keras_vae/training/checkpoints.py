@@ -89,7 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise UsageError(f"every must be in {', '.join(UNITS)}; got {unit!r}.")
         self.unit = unit
         self.elsewhere = elsewhere
-        self._found: tuple | None = None  # path, arrays and facts to go on from
+        self._found: Any = None  # or path, arrays and facts to go on from
 
     # === Going on ===
 
@@ -314,10 +314,10 @@ def _checked(path, facts) -> Start:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ModelError(f"{path} is not a checkpoint of this version.")
     for name, kind in kinds.items():
-        value = facts.get(name)
+        value: Any = facts.get(name)
         if type(value) is not kind or (kind is int and value < 0):
             raise ModelError(f"{path} is no checkpoint: its {name} is {shown(value)}.")
-    place = NAME.fullmatch(path.name)
+    place: Any = NAME.fullmatch(path.name)
     if (int(place[1]), int(place[2])) != (facts["epoch"], facts["step"]):
         raise ModelError(f"{path} has another's name: it is of epoch {facts['epoch']}.")
     return Start(facts["epoch"], facts["step"], resumed=True)

@@ -45,7 +45,7 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self._epoch = None  # of fit
+        self._epoch: Any = None  # of fit
         self._first = 0  # step of a call
 
     def on_epoch_begin(self, epoch, logs=None):

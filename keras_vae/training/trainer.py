@@ -187,7 +187,7 @@ class FusedModel(ImageModel):
             batches = batches.in_epochs_of(steps_per_epoch)
         arguments.check_passes(batches, epochs - start.epoch)
         self._choose_steps(batches)
-        if start.step:  # in the calls that it was cut in
+        if checkpoint and start.step:  # in the calls that it was cut in
             self.steps_per_execution = checkpoint.steps_per_execution
         self._fused = self._is_fused(batches)
         if validation_data is not None:

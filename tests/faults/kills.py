@@ -47,7 +47,7 @@ def full(seed: int):
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "images.npz"
-        models.write_images(data)
+        models.write_images(data, (8, 8))
         kills = Tally("SIGKILL anywhere in `train`", MUST)
         share = -(-KILLS // len(CASES))
         for name in CASES:

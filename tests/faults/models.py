@@ -38,10 +38,10 @@ def write_run(folder: Path, seed: int = 0, **options) -> VAE:
     return vae
 
 
-def write_images(path: Path) -> None:
+def write_images(path: Path, sides: tuple[int, int] = (6, 5)) -> None:
     """Writes images that the runs may have been trained on, of three classes."""
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (80, 6, 5), np.uint8), np.arange(80) % 3
+    images, labels = rng.integers(0, 256, (80, *sides), np.uint8), np.arange(80) % 3
     train, test = slice(60), slice(60, 80)
     arrays = {"x_train": images[train], "y_train": labels[train]}
     np.savez(path, x_test=images[test], y_test=labels[test], **arrays)
