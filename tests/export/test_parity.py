@@ -7,6 +7,7 @@ from export.parity import (
     Artifact,
     ParityError,
     check_parity,
+    generator_calls,
     max_error,
     parity_batches,
 )
@@ -42,6 +43,17 @@ def test_perturbed_weight_fails(vae, tmp_path):
         assert check_parity(vae, artifacts)["decoder.onnx"] > 1e-5
     finally:
         bias.assign(value)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3])
+def test_generators_of_few_classes_are_asked_for_those_alone(num_classes, tmp_path):
+    options = {"posterior_params": 6, "likelihood_params": 1, "hidden": (8,)}
+    parts = mlp((6, 5, 1), 3, num_classes=num_classes, **options)
+    vae = VAE(*parts, num_classes=num_classes)
+    labels = [label for *_, label in generator_calls(vae)]
+    assert {*labels} == {*range(num_classes)}
+    errors = check_parity(vae, write_onnx(vae, tmp_path))
+    assert max(errors.values()) <= 1e-5
 
 
 def test_wrong_artifact_never_gets_its_name(vae, tmp_path, monkeypatch):
