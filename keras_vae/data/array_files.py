@@ -48,17 +48,23 @@ def read_path(path: Path) -> dict[str, RawSplit]:
         return read_idx_folder(path)
     if not path.exists():
         raise DataError(
-            f"{path}: no such file or folder; expected a folder with IDX files, or a"
-            " .npz or .npy file."
+            f"{path}: no such file or folder; expected a folder of images or with IDX"
+            " files, or a .npz or .npy file."
         )
     if path.suffix == ".npz":
         return read_npz(path)
     if path.suffix == ".npy":
         return {"train": RawSplit(read_npy(path), None, str(path))}
     raise DataError(
-        f"{path}: not a kind of data that can be read; expected a folder with IDX"
-        " files, or a .npz or .npy file."
+        f"{path}: not a kind of data that can be read; expected a folder of images or"
+        " with IDX files, or a .npz or .npy file."
     )
+
+
+def has_idx_files(folder: Path) -> bool:
+    """Whether a folder holds a file named as those of MNIST."""
+    with _reading(folder):
+        return any(_IDX_NAME.fullmatch(path.name) for path in folder.iterdir())
 
 
 def read_idx_folder(folder: Path) -> dict[str, RawSplit]:

