@@ -165,9 +165,16 @@ def check_pixels(images: np.ndarray, dtype: str, where: str = "") -> None:
     if not (low >= 0 and high <= highest):  # also refuses NaN
         bad = ~((images >= 0) & (images <= highest))
         index = int(bad.reshape(len(bad), -1).any(axis=1).argmax())
+        mend = ""
+        if highest == 1 and low >= 0 and 2 < high <= 255:
+            mend = (
+                " Those of keras.utils.image_dataset_from_directory are on the scale of"
+                " 255: data.map(lambda x, *y: (x / 255, *y))."
+            )
         raise DataError(
             f"Expected {dtype} pixels in [0, {highest}]; got values from {low} to "
             f"{high}, first in image {index}{where}. Scale the images, or pass uint8."
+            f"{mend}"
         )
 
 
