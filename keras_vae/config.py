@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+from keras_vae.data.image_files import ImageOptions
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
 from keras_vae.errors import (
     ModelError,
@@ -43,7 +44,17 @@ MOST = 1_000_000  # of any number that is a component's option
 # ever taken from today's defaults.
 ADDED: tuple[dict[str, Any], ...] = (
     {},
-    {"resume": False, "elsewhere": False, "checkpoint_every": (1, "epochs")},
+    {
+        "resume": False,
+        "elsewhere": False,
+        "checkpoint_every": (1, "epochs"),
+        "image_size": None,
+        "resize": "crop",
+        "channels": None,
+        "background": "white",
+        "max_megapixels": 16,
+        "skip_broken": False,
+    },
 )
 
 # names of before
@@ -60,6 +71,18 @@ class RunOptions:
 
     dataset: Annotated[str, one_of("keras_vae.data.sources.SOURCES")] = "auto"
     """Where the images come from; auto is MNIST where it can be had, else digits."""
+    image_size: tuple[int, ...] | None = None
+    """Of a folder's images: height, or height and width; None where all have one."""
+    resize: Literal["crop", "pad", "stretch"] = "crop"
+    """To that size: scale to cover it and cut, to fit in it and pad, or stretch."""
+    channels: Literal[1, 3] | None = None
+    """Of a folder's images: 1 for grey, 3 for color; None is 1 if all are grey."""
+    background: str = "white"
+    """The color behind transparent pixels, and around padded images."""
+    max_megapixels: int = 16
+    """Million pixels that an image file may have, at most 89."""
+    skip_broken: bool = False
+    """Go on without image files that cannot be read."""
     output: Path = Path("saved_models/vae")
     """The run folder to write."""
     overwrite: bool = False
@@ -123,6 +146,7 @@ class RunOptions:
                 whole_number(field, getattr(self, field), *bounds)
         for field, bounds in NUMBERS.items():
             number(field, getattr(self, field), *bounds)
+        ImageOptions(**self.image_options)
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
         if self.precision not in (names := ("float32", "bfloat16")):
             raise unknown("precision", self.precision, names)
@@ -166,6 +190,12 @@ class RunOptions:
                 number(name, item, minimum=-MOST, maximum=MOST)
         if name in NAMES and value not in choices(NAMES[name]):
             raise unknown(name, value, choices(NAMES[name]))
+
+    @property
+    def image_options(self) -> dict[str, Any]:
+        """The arguments of `ImageOptions`."""
+        fields = dataclasses.fields(ImageOptions)
+        return {field.name: getattr(self, field.name) for field in fields}
 
     def arguments(self, axis: str) -> dict[str, Any]:
         """The options of the component that was chosen for an axis, by its own names.

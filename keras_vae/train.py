@@ -15,10 +15,12 @@ from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.errors import DataError, Stopped, UsageError
 from keras_vae.files import write_text
+from keras_vae.pictures.grids import image_grid, save_png
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.resuming import check_resumable, options_of_run
 
+NUM_INPUTS = 64  # images in the grid of inputs
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
 ROWS = 4096  # images looked at in one piece
 
@@ -44,8 +46,11 @@ def train(config: TrainConfig) -> None:
         config.dataset,
         seed=config.seed,
         validation_images=config.validation_images,
+        **config.image_options,
     )
     print(source.provenance, flush=True)
+    if source.found:
+        print(source.found, flush=True)
     _check_data(config, source)
     facts = _facts(source)
     if config.resume:
@@ -78,6 +83,8 @@ def train(config: TrainConfig) -> None:
         if run is not folder:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
         write_text(run.environment, _environment())
+        shown = _some(source.train, NUM_INPUTS).images
+        save_png(image_grid(shown), run.samples / "inputs.png")
         try:
             _fit(vae, config, source, run, batch_size)
         except Stopped as stopped:
@@ -95,8 +102,7 @@ def _fit(vae, config, source, run, batch_size):
     from keras_vae.training.checkpoints import Checkpoint
 
     validation = source.validation
-    shown = validation or source.test
-    shown = shown.take(np.linspace(0, len(shown) - 1, NUM_RECONSTRUCTED).astype(int))
+    shown = _some(validation or source.test, NUM_RECONSTRUCTED)
     vae.fit(
         source.train,
         batch_size=batch_size,
@@ -116,6 +122,11 @@ def _fit(vae, config, source, run, batch_size):
         ],
     )
     print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
+
+
+def _some(split, number):
+    """Images from the first to the last of a split, evenly."""
+    return split.take(np.linspace(0, len(split) - 1, number).astype(int))
 
 
 def _report(vae, config, source, run, batch_size):

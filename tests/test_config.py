@@ -1,10 +1,12 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from keras_vae.config import RunOptions, TrainConfig
+from keras_vae.data.image_files import RESIZE, ImageOptions
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.flags import FLAGS
 
@@ -12,6 +14,12 @@ from keras_vae.flags import FLAGS
 def test_config_comes_back_from_json_with_no_default_left():
     config = TrainConfig(
         dataset="digits",
+        image_size=(8, 9),
+        resize="pad",
+        channels=1,
+        background="#102030",
+        max_megapixels=5,
+        skip_broken=True,
         output=Path("runs/x"),
         overwrite=True,
         resume=True,
@@ -110,6 +118,9 @@ def test_hidden_widths_suit_the_network():
     ("option", "message"),
     [
         ({"epochs": 0}, "epochs must be a whole number >= 1. Got 0"),
+        ({"image_size": (0,)}, "image_size must be a whole number >= 1"),
+        ({"channels": "1"}, "channels must be 1 or 3; got '1'"),
+        ({"background": 3}, "background must be of type str; got 3"),
         ({"hidden": ()}, r"hidden cannot be \(\)"),
         ({"export": ()}, "export must be formats, or none"),
         ({"hidden": (3, 0.5)}, r"hidden cannot be \(3, 0.5\)"),
@@ -223,3 +234,10 @@ def test_an_older_config_file_means_what_its_version_meant(monkeypatch):
     assert TrainConfig.from_json(json.dumps(options | {"format": 2})) == expected
     with pytest.raises(ModelError, match="it lacks conditional"):
         TrainConfig.from_json(json.dumps(options | {"format": 3}))
+
+
+def test_options_of_images_have_the_defaults_of_load():
+    config = TrainConfig()
+    assert ImageOptions(**config.image_options) == ImageOptions()
+    kinds = get_args(get_type_hints(RunOptions)["resize"])
+    assert kinds == RESIZE

@@ -12,7 +12,7 @@ KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest'
     r"|(\.tmp-)?(model\.keras|SHA256SUMS)"
     r"|checkpoints/(\.tmp-)?(best|epoch-\d+-step-\d+)\.safetensors"
     r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"  # of runs of before
-    r"|samples/(\.tmp-)?epoch-\d+-(generated|reconstructed)\.png"
+    r"|samples/(\.tmp-)?(inputs|epoch-\d+-(generated|reconstructed))\.png"
     r"|(samples|checkpoints|export)/\.DS_Store"
 )
 

@@ -42,7 +42,7 @@ class RunFolder:
         checksums: The SHA-256 of `model`.
         checkpoints: Folder of what a training needs to go on.
         best: The weights of the best epoch.
-        samples: Folder of each epoch's pictures.
+        samples: Folder of the pictures: of inputs, and each epoch's.
         export: Folder of the exported decoder.
     """
 

@@ -102,11 +102,19 @@ class TrainedRun:
             self.config.dataset,
             seed=self.config.seed,
             validation_images=self.config.validation_images,
+            **self.config.image_options,
         )
         if source.name != name:
             raise DataError(
                 f"The run was trained on {name}, but {self.config.dataset} is now "
                 f"{source.name}; make {name} available again."
+            )
+        before = self.data["num_images"], tuple(self.data["image_shape"])
+        if before != (len(source.train), source.image_shape):
+            raise DataError(
+                f"The run was trained on {before[0]:,} images {before[1]}, but "
+                f"{self.config.dataset} now has {len(source.train):,} "
+                f"{source.image_shape}; bring its images back."
             )
         return source
 

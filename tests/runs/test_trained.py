@@ -50,3 +50,15 @@ def test_latents_that_are_no_numbers_are_an_error(untrained, tmp_path):
     kernel.assign(np.full(kernel.shape, 3e38))
     with pytest.raises(DivergedError, match="A latent of the test images is"):
         _ = trained.mean
+
+
+def test_other_images_than_those_of_the_run_are_refused(untrained, rows, tmp_path):
+    folder = untrained(tmp_path)
+    fewer = tmp_path / "fewer" / "rows.npz"
+    fewer.parent.mkdir()
+    arrays = dict(np.load(rows))
+    np.savez(fewer, images=arrays["x_train"][:50], labels=arrays["y_train"][:50])
+    text = (folder / "config.json").read_text().replace(str(rows), str(fewer))
+    (folder / "config.json").write_text(text)
+    with pytest.raises(DataError, match=r"trained on 54 images \(6, 5, 1\), but.*41"):
+        _ = TrainedRun(folder).images
