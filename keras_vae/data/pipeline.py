@@ -1,8 +1,10 @@
-"""Images in memory -> batches of one shape: (images, labels, weight).
+"""Images by number -> batches of one shape: (images, labels, weight).
 
 The order of an epoch is a pure function of (seed, epoch): there is no shuffle buffer
-whose state a resumed run would lack. Images are gathered by index, many batches at
-once, and keep their dtype until the compiled step scales them. The last batch of an
+whose state a resumed run would lack. Images are read by number, many batches at once,
+where they are: TensorFlow gets no copy of them all, and a run that goes on within an
+epoch reads none of those before. They keep their dtype until the compiled step scales
+them. The last batch of an
 epoch is padded to full length with images of weight 0, so that every batch has the same
 static shape and a program for it is compiled once.
 
@@ -12,6 +14,7 @@ count.
 """
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -34,14 +37,13 @@ def training_batches(
     """Shuffled epochs of batches without end.
 
     Args:
-        images: (N, H, W, C), N >= 1.
+        images: (N, H, W, C), N >= 1, or a `splits.Store` of them.
         labels: int64 (N,).
         image_weight: float32 (N,), how much each image counts, or None for 1.
         batch_size: int B >= 1; the last batch of an epoch may hold padding.
         seed: int in [0, 2**24), of the order.
-        first_epoch: int >= 0, the epoch to begin with, and
-        first_step: int >= 0, the batch of it; with slices a multiple of K, or the
-            epoch's end.
+        first_epoch: int >= 0, the epoch to begin with.
+        first_step: int >= 0, how many batches of that epoch to leave out.
         slice_steps: int K or None; with an int, slices of K batches, the last one of an
             epoch with fewer.
 
@@ -64,14 +66,13 @@ def training_batches(
             tf.range(number, dtype=tf.int64), tf.cast(key, tf.int32), number - 1
         )
         rows = tf.data.Dataset.from_tensor_slices(_padded_rows(order, batch_size))
-        if slice_steps is not None:
-            rows = in_slices(rows, slice_steps)
-        had = tf.constant(math.ceil(first_step / (slice_steps or 1)), tf.int64)
-        return rows.skip(tf.where(epoch == first_epoch, had, 0))
+        skipped = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
+        rows = rows.skip(skipped)
+        return rows if slice_steps is None else in_slices(rows, slice_steps)
 
     rows = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     dataset = _gathered(rows.flat_map(epoch_rows), images, labels, image_weight)
-    return dataset.prefetch(2)
+    return _read_ahead(dataset, slice_steps)
 
 
 def in_slices(batches: tf.data.Dataset, slice_steps: int) -> tf.data.Dataset:
@@ -113,7 +114,7 @@ def evaluation_batches(
     """Every image once, in order.
 
     Args:
-        images: (N, H, W, C), N >= 1.
+        images: (N, H, W, C), N >= 1, or a `splits.Store` of them.
         labels: int64 (N,).
         image_weight: float32 (N,), how much each image counts, or None for 1.
         batch_size: int B >= 1.
@@ -126,7 +127,13 @@ def evaluation_batches(
     dataset = tf.data.Dataset.from_tensor_slices(rows)
     if slice_steps is not None:
         dataset = in_slices(dataset, slice_steps)
-    return _gathered(dataset, images, labels, image_weight).prefetch(2)
+    dataset = _gathered(dataset, images, labels, image_weight)
+    return _read_ahead(dataset, slice_steps)
+
+
+def _read_ahead(dataset, slice_steps):
+    """While one slice is used one is read: that is memory, up to 64 MiB a slice."""
+    return dataset.prefetch(2 if slice_steps is None else 1)
 
 
 def _padded_rows(order, batch_size):
@@ -141,25 +148,43 @@ def _padded_rows(order, batch_size):
 
 
 def _gathered(rows, images, labels, image_weight):
-    with tf.device("CPU"):  # a GPU receives batches, not the data set
-        # `tf.constant` holds on to a second copy, in NumPy, that `identity` lets go.
-        images = tf.identity(tf.constant(images))
-        labels = tf.identity(tf.constant(labels))
+    by_number = _by_number(images)
 
     def gather(indices, weight):
         if image_weight is not None:
             weight = weight * tf.gather(image_weight, indices)
-        return tf.gather(images, indices), tf.gather(labels, indices), weight
+        return by_number(indices), tf.gather(labels, indices), weight
 
     if len(spec := spec_of(rows)) == 2 and isinstance(spec[1], tuple):
         dataset = rows.map(lambda number, slices: (number, gather(*slices)))
     else:
         dataset = rows.map(gather)
-    # Rewriting the graph of so short a pipeline gains nothing, and copies the images
-    # anew for each iterator.
+    # Rewriting the graph of so short a pipeline gains nothing.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
-    return dataset.with_options(options)
+    dataset = dataset.with_options(options)
+    setattr(dataset, "images", images)  # noqa: B010, for as long as it is read
+    return dataset
+
+
+def _by_number(images):
+    """From numbers of images, in a graph, to the images."""
+    in_memory = isinstance(images, np.ndarray)
+    dtype = tf.as_dtype(images.dtype) if in_memory else tf.uint8
+    shape = images.shape[1:] if in_memory else images.image_shape
+    # TensorFlow never lets go of a Python function that a graph calls: of the images
+    # it must not be the owner.
+    found: Any = weakref.ref(images)
+
+    def read(rows):
+        images = found()
+        return images.take(rows, axis=0) if in_memory else images.read(rows)
+
+    def by_number(rows):
+        pixels = tf.numpy_function(read, [rows], dtype)
+        return tf.ensure_shape(pixels, (*rows.shape, *shape))
+
+    return by_number
 
 
 def spec_of(dataset) -> Any:

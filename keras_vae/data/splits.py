@@ -50,9 +50,9 @@ class Split(Protocol):
             batch_size: int B >= 1.
             seed: int, for epochs without end whose order is a function of (seed,
                 epoch); None for every image once, in order.
-            first_epoch: int >= 0, the epoch to begin with, and
-            first_step: int >= 0, the batch of it; with slices a multiple of K, or the
-                epoch's end.
+            first_epoch: int >= 0, the epoch to begin with.
+            first_step: int >= 0, how many batches of that epoch to leave out, without
+                reading their images.
             slice_steps: int K or None; with an int, slices of K batches.
         """
         ...
@@ -104,26 +104,9 @@ class ArraySplit:
         """Height, width and channels, (H, W, C)."""
         return self.images.shape[1:]
 
-    def batches(
-        self, batch_size, *, seed=None, first_epoch=0, first_step=0, slice_steps=None
-    ):
+    def batches(self, batch_size, **options):
         """See `Split.batches`."""
-        from keras_vae.data import pipeline  # readers stay free of TensorFlow
-
-        labels = np.zeros(len(self), np.int64) if self.labels is None else self.labels
-        arrays = (self.images, labels, self.weight)
-        if seed is None:
-            return pipeline.evaluation_batches(
-                *arrays, batch_size=batch_size, slice_steps=slice_steps
-            )
-        return pipeline.training_batches(
-            *arrays,
-            batch_size=batch_size,
-            seed=seed,
-            first_epoch=first_epoch,
-            first_step=first_step,
-            slice_steps=slice_steps,
-        )
+        return batches_of(self.images, self.labels, self.weight, batch_size, **options)
 
     def digest(self) -> str:
         """See `Split.digest`."""
@@ -149,6 +132,57 @@ class ArraySplit:
         )
 
     part = take  # some of the images, where they are
+
+
+class Store(Protocol):
+    """uint8 images by number, wherever they are kept."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels, (H, W, C)."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of images N."""
+        ...
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Some images, uint8 (*rows.shape, H, W, C).
+
+        Args:
+            rows: int, their numbers, of any shape.
+        """
+        ...
+
+
+def batches_of(
+    images: np.ndarray | Store,
+    labels: np.ndarray | None,
+    weight: np.ndarray | None,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    slice_steps: int | None = None,
+) -> "tf.data.Dataset":
+    """Batches of images in an array or a store; see `Split.batches`."""
+    from keras_vae.data import pipeline  # readers stay free of TensorFlow
+
+    labels = np.zeros(len(images), np.int64) if labels is None else labels
+    arrays = (images, labels, weight)
+    if seed is None:
+        return pipeline.evaluation_batches(
+            *arrays, batch_size=batch_size, slice_steps=slice_steps
+        )
+    return pipeline.training_batches(
+        *arrays,
+        batch_size=batch_size,
+        seed=seed,
+        first_epoch=first_epoch,
+        first_step=first_step,
+        slice_steps=slice_steps,
+    )
 
 
 def divided(x, y, sample_weight, share: float) -> tuple[tuple, tuple]:

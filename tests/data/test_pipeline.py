@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -112,11 +115,64 @@ def test_every_place_is_equally_likely():
     assert abs(places - 10).max() < 4.5 * 0.78
 
 
-def test_images_are_a_copy():
-    mine = IMAGES.copy()
-    dataset = training_batches(mine, LABELS, batch_size=4, seed=3)
-    mine[:] = 99
-    assert sorted(order(dataset.take(steps(4)))) == list(range(NUM))
+def test_images_are_read_where_they_are_and_kept_as_long_as_that():
+    mine = np.zeros_like(IMAGES)
+    alive = weakref.ref(mine)
+    batches = iter(training_batches(mine, LABELS, batch_size=4, seed=3).take(6))
+    mine[:] = IMAGES  # seen, for nothing was copied
+    del mine
+    gc.collect()
+    assert sorted(order(batches)) == list(range(NUM))
+    del batches
+    gc.collect()
+    assert alive() is None
+
+
+class Noted:
+    """A store that notes which images it is asked for."""
+
+    image_shape = IMAGES.shape[1:]
+
+    def __init__(self):
+        self.asked = []
+
+    def __len__(self):
+        return NUM
+
+    def read(self, rows):
+        self.asked.append(rows)
+        return IMAGES[rows]
+
+
+@pytest.mark.parametrize("slice_steps", [None, 4])
+@pytest.mark.parametrize("first_step", [0, 1, 5])
+def test_a_run_goes_on_within_an_epoch_without_reading_what_was(
+    first_step, slice_steps
+):
+    whole = order(epoch(4, number=2)) + order(epoch(4, number=3))
+    store = Noted()
+    batches = training_batches(
+        store,
+        LABELS,
+        batch_size=4,
+        seed=3,
+        first_epoch=2,
+        first_step=first_step,
+        slice_steps=slice_steps,
+    )
+    found = []
+    for batch in batches:
+        if slice_steps:
+            number, stacked = batch
+            found += zip(*(part[:number] for part in stacked), strict=True)
+        else:
+            found.append(batch)
+        if len(found) >= 12 - first_step:
+            break
+    assert len(found) == 12 - first_step
+    assert order(found) == whole[4 * first_step :]
+    first = store.asked[0].reshape(-1)[: 4 if first_step < 5 else 1]
+    assert first.tolist() == whole[4 * first_step :][: len(first)]
 
 
 @pytest.mark.parametrize("slice_steps", [1, 2, 4, 6, 9])
