@@ -5,6 +5,8 @@ that it cannot convert and writes a broken file, and it names tensors after coun
 Here such an operator is an error, and the same weights give the same bytes.
 """
 
+import contextlib
+import gc
 import logging
 from pathlib import Path
 
@@ -104,12 +106,13 @@ def convert(function, name: str, opset: int):
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)  # what it logs as an error is raised below
     try:
-        model, _ = tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=opset,
-            custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
-        )
+        with _collected_soon():
+            model, _ = tf2onnx.convert.from_function(
+                function,
+                input_signature=function.input_signature,
+                opset=opset,
+                custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
+            )
     except Exception as error:  # tf2onnx's errors have no common class
         cause = first_line(error)
         raise ModelError(f"tf2onnx cannot convert the {name}: {cause}") from error
@@ -123,6 +126,23 @@ def convert(function, name: str, opset: int):
             )
     simplify(model)
     return canonical(model, name)
+
+
+@contextlib.contextmanager
+def _collected_soon():
+    """Frees memory that is let go in cycles, among few objects, as soon as it can be.
+
+    tf2onnx copies a graph and its weights dozens of times, and Python counts objects,
+    not bytes. What was there before is left out of it.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(700, 1, 1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _erfc(context, node, name, args):
