@@ -54,6 +54,8 @@ ADDED: tuple[dict[str, Any], ...] = (
         "background": "white",
         "max_megapixels": 16,
         "skip_broken": False,
+        "memory_budget": None,
+        "cache": None,
     },
 )
 
@@ -83,6 +85,11 @@ class RunOptions:
     """Million pixels that an image file may have, at most 89."""
     skip_broken: bool = False
     """Go on without image files that cannot be read."""
+    memory_budget: float | None = None
+    """Gigabytes of a folder's pixels to hold in memory; more are read when they are
+    needed. None is a quarter of the machine's memory."""
+    cache: str | None = None
+    """A folder to keep a folder's decoded images in, for this run and later ones."""
     output: Path = Path("saved_models/vae")
     """The run folder to write."""
     overwrite: bool = False

@@ -246,9 +246,10 @@ class VAE(FusedModel):
         terms = self.terms(self._observed(x), label, weight)
         return self.track(terms, self.objective.loss(terms) + sum(self.losses))
 
-    def evaluation_images(self, images):
-        """What evaluation sees of images: binarized once and for all, if at all."""
-        return binarize(images) if self.binarization == "dynamic" else images
+    @property
+    def preparation(self):
+        """Before evaluation images are binarized once and for all, if at all."""
+        return binarize if self.binarization == "dynamic" else None
 
     # === What a trained model is for ===
 

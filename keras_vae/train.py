@@ -1,6 +1,7 @@
 """`python -m keras_vae.train`: data -> model -> fit -> metrics -> export."""
 
 import dataclasses
+import gc
 import importlib.metadata
 import json
 import math
@@ -42,6 +43,14 @@ def train(config: TrainConfig) -> None:
     folder = RunFolder(config.output)
     if not config.resume:
         folder.check_output(config.overwrite, sources.location(config.dataset))
+    _train(config, folder)
+    if config.export != ("none",):
+        gc.collect()  # images and model of the training make room
+        _export(config, folder)
+    print(f"The run is in {folder}.")
+
+
+def _train(config, folder):
     source = sources.load(
         config.dataset,
         seed=config.seed,
@@ -92,9 +101,6 @@ def train(config: TrainConfig) -> None:
             raise Stopped(f"{stopped} Go on with {again}.", stopped.number) from None
         save_model(vae, run)
     _report(vae, config, source, folder, batch_size)
-    if config.export != ("none",):
-        _export(config, folder)
-    print(f"The run is in {folder}.")
 
 
 def _fit(vae, config, source, run, batch_size):

@@ -20,6 +20,8 @@ def test_config_comes_back_from_json_with_no_default_left():
         background="#102030",
         max_megapixels=5,
         skip_broken=True,
+        memory_budget=0.5,
+        cache="pixels",
         output=Path("runs/x"),
         overwrite=True,
         resume=True,

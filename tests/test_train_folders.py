@@ -64,6 +64,19 @@ def test_what_was_found_is_said_before_the_training(folder, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("more", ["--memory-budget 0", "--memory-budget 0 --cache {}"])
+def test_a_streamed_run_is_the_run_in_memory(more, run, folder, tmp_path, capsys):
+    more = more.format(tmp_path / "cache").split()
+    more += "--image-size 6 8 --resize pad --background #00ff00 --export none".split()
+    streamed = tmp_path / "run"
+    assert main(options(folder, streamed, *more)) == 0
+    where = "the cache" if "--cache" in more else "their files"
+    assert f"GB: read from {where} when they are needed." in capsys.readouterr().out
+    for name in ("metrics.json", "samples/epoch-0001-reconstructed.png"):
+        assert (streamed / name).read_bytes() == (run / name).read_bytes(), name
+    assert evaluate([str(streamed), "--num-samples", "2"]) == 0
+
+
 def test_a_run_finds_its_images_again(run, tmp_path, capsys):
     assert evaluate([str(run), "--num-samples", "2"]) == 0
     assert "6 images" in capsys.readouterr().out

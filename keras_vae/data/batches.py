@@ -88,7 +88,7 @@ def batches_of(
     batch_size: int,
     seed: int | None = None,
     start: Start = FROM_THE_FIRST,
-    prepare: Callable = lambda images: images,
+    prepare: Callable[..., np.ndarray] | None = None,
 ) -> Batches:
     """Brings data of any kind into batches of one shape.
 
@@ -104,7 +104,9 @@ def batches_of(
             in an array or the batches of a `PyDataset`; None for the order given.
         start: Where to begin. Batches of somebody's are read from the first one, and
             those that a training has had before are left out.
-        prepare: From the checked images of an array to those to be used.
+        prepare: A function of a module, from the checked images of an array or a split,
+            and `first`, the number of the first of them, to those to be used; without
+            a `seed`.
 
     Returns:
         `Batches`.
@@ -130,21 +132,24 @@ def batches_of(
         )
     elif isinstance(x, ArraySplit):
         images, labels = checked_arrays(x.images, x.labels, spec)
-        x = ArraySplit(prepare(images), labels, x.weight)
+        images = images if prepare is None else prepare(images)
+        x = ArraySplit(images, labels, x.weight)
     elif isinstance(x, Split):
         checks.check_shape((len(x), *x.image_shape), spec.image_shape)
         checks.checked_labels(x.labels, len(x), spec)
     if isinstance(x, Split):
-        return _of_split(x, batch_size, seed, start)
+        in_memory = isinstance(x, ArraySplit)  # and prepared
+        return _of_split(x, batch_size, seed, start, None if in_memory else prepare)
     return _of_stream(stream_of(x, spec, seed, start), start)
 
 
-def one_batch(x, y, sample_weight, spec: ImageSpec, prepare=lambda images: images):
+def one_batch(x, y, sample_weight, spec: ImageSpec, prepare=None):
     """Arrays as a batch: checked images, labels, and weights, which may be None."""
     images, labels = checked_arrays(x, y, spec)
     if sample_weight is not None:
         sample_weight = checks.checked_weights(sample_weight, len(images))
-    return prepare(images), labels, sample_weight
+    images = images if prepare is None else prepare(images)
+    return images, labels, sample_weight
 
 
 class Stream(NamedTuple):
@@ -195,7 +200,7 @@ def stream_of(
     )
 
 
-def _of_split(split, batch_size, seed, start):
+def _of_split(split, batch_size, seed, start, prepare):
     dtype = split.images.dtype if isinstance(split, ArraySplit) else "uint8"
     spec = (
         tf.TensorSpec((batch_size, *split.image_shape), dtype),
@@ -206,6 +211,10 @@ def _of_split(split, batch_size, seed, start):
     steps = math.ceil(len(split) / batch_size)
 
     def dataset(slice_steps):
+        if prepare is not None:
+            batches = split.batches(batch_size).enumerate().map(prepared)
+            found = batches if slice_steps is None else _slices(batches, slice_steps)
+            return found.repeat()
         epoch, step = divmod(start.batches(steps), steps)
         if seed is None:
             batches = split.batches(batch_size, slice_steps=slice_steps).repeat()
@@ -217,6 +226,15 @@ def _of_split(split, batch_size, seed, start):
             first_step=step,
             slice_steps=slice_steps,
         )
+
+    def prepared(number, batch):
+        images, *others = batch
+        images = tf.numpy_function(
+            lambda images, first: prepare(images, first=int(first)),
+            [images, number * batch_size],
+            images.dtype,
+        )
+        return tf.ensure_shape(images, spec[0].shape), *others
 
     return Batches(spec, steps, dataset, digest=split.digest)
 

@@ -9,7 +9,9 @@ import numpy as np
 EVALUATION_SEED = 2**31 - 1
 
 
-def binarize(images: np.ndarray, seed: int = EVALUATION_SEED) -> np.ndarray:
+def binarize(
+    images: np.ndarray, seed: int = EVALUATION_SEED, *, first: int = 0
+) -> np.ndarray:
     """Draws each pixel from Bernoulli(grey level), once.
 
     Salakhutdinov & Murray (2008) made binary MNIST so. The default seed is that of
@@ -18,6 +20,8 @@ def binarize(images: np.ndarray, seed: int = EVALUATION_SEED) -> np.ndarray:
     Args:
         images: (N, H, W, C), uint8, or float in [0, 1].
         seed: int, of the draws.
+        first: int, the number of the first of these images in their split, whose draws
+            come after those of the images before.
 
     Returns:
         uint8 (N, H, W, C), 0 or 255. Images that are binary come back as they were.
@@ -27,7 +31,11 @@ def binarize(images: np.ndarray, seed: int = EVALUATION_SEED) -> np.ndarray:
         [0, 255]
     """
     highest = 255 if images.dtype == np.uint8 else 1
-    generator = np.random.default_rng(seed)
+    bits = np.random.PCG64(seed)
+    draws = first * images[0].size  # two of them of each number of the generator
+    bits.advance(draws // 2)
+    generator = np.random.Generator(bits)
+    generator.random(draws % 2, np.float32)
     binary = np.empty(images.shape, np.uint8)
     for image, target in zip(images, binary, strict=True):  # little memory
         uniform = generator.random(image.shape, np.float32)

@@ -1,4 +1,4 @@
-"""Images in files, decoded when they are needed, in several threads."""
+"""Image files, decoded by number, in several threads."""
 
 import dataclasses
 import functools
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from keras_vae.data.image_files import ImageOptions, read_image, without_warnings
-from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError
 
 CHUNK = 16  # images that a thread sees to before it asks for more
@@ -19,40 +18,40 @@ CHUNK = 16  # images that a thread sees to before it asks for more
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files of one folder, by number.
+    """Image files of one folder, as a `Store`.
 
     Attributes:
         folder: Where they lie.
         names: Their names in it.
         options: How to convert them; the channels are settled.
         image_shape: (H, W, C) of every image.
+        checked: Whether it is known that all can be decoded.
     """
 
     folder: Path
     names: Sequence[str]
     options: ImageOptions
     image_shape: tuple[int, int, int]
+    checked: bool = False
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Decodes some of them.
-
-        Args:
-            rows: int (n,), their numbers.
-
-        Returns:
-            uint8 (n, H, W, C).
+        """Decodes some of them; see `Store.read`.
 
         Raises:
             DataError: If one cannot be decoded, or has another shape.
         """
-        images = np.empty((len(rows), *self.image_shape), np.uint8)
+        numbers = rows.reshape(-1)
+        images = np.empty((len(numbers), *self.image_shape), np.uint8)
 
         def decode(place):
-            images[place] = self._image(rows[place])
+            images[place] = self._image(numbers[place])
 
-        for _ in in_threads(decode, range(len(rows))):
+        for _ in in_threads(decode, range(len(numbers))):
             pass
-        return images
+        return images.reshape(*rows.shape, *self.image_shape)
 
     def _image(self, row):
         path = self.folder / self.names[int(row)]
@@ -66,45 +65,17 @@ class ImageFiles:
             )
         return image
 
+    def check(self) -> None:
+        """Decodes every image where that was not done yet.
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FileSplit:
-    """A split of image files.
-
-    Attributes:
-        files: The files of all splits.
-        rows: int64 (N,), the numbers of those in this one.
-        labels: int64 (N,), class numbers from 0, or `None`.
-    """
-
-    files: ImageFiles
-    rows: np.ndarray
-    labels: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels, (H, W, C)."""
-        return self.files.image_shape
-
-    def part(self, rows) -> "FileSplit":
-        """Some of the images, in their files."""
-        labels = None if self.labels is None else self.labels[rows]
-        return FileSplit(self.files, self.rows[rows], labels)
-
-    def take(self, rows) -> ArraySplit:
-        """Some of the images, in memory."""
-        part, files = self.part(rows), self.files
+        Raises:
+            DataError: If there are any that cannot be, with their number.
+        """
+        if self.checked:
+            return
         with without_warnings():
-            try:
-                return ArraySplit(files.read(part.rows), part.labels)
-            except DataError as error:
-                broken = undecodable(files.folder, files.names, files.options)
-                if not broken:  # but of another shape
-                    raise
-                raise refusal(broken, len(files.names)) from error
+            if broken := undecodable(self.folder, self.names, self.options):
+                raise refusal(broken, len(self))
 
 
 def undecodable(

@@ -14,6 +14,7 @@ with what is not 8-bit grey or color of the size wanted:
 
 import contextlib
 import dataclasses
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from keras_vae.errors import DataError, UsageError, unknown, whole_number
+from keras_vae.errors import DataError, UsageError, number, unknown, whole_number
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif")
@@ -59,6 +60,9 @@ class ImageOptions:
         max_megapixels: int, the million pixels that a file may have; none with more is
             decoded.
         skip_broken: bool, whether to go on without files that cannot be read.
+        memory_budget: float, gigabytes of pixels to hold in memory at most; beyond
+            that they are read when they are needed. None: a quarter of the machine's.
+        cache: A folder to keep the decoded images in, for this run and later ones.
 
     Raises:
         UsageError: If one is out of range.
@@ -70,6 +74,8 @@ class ImageOptions:
     background: str = "white"
     max_megapixels: int = 16
     skip_broken: bool = False
+    memory_budget: float | None = None
+    cache: str | os.PathLike | None = None
 
     def __post_init__(self):
         size = self.image_size
@@ -87,6 +93,10 @@ class ImageOptions:
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 or 3; got {self.channels!r}.")
         whole_number("max_megapixels", self.max_megapixels, 1, MOST_MEGAPIXELS)
+        if self.memory_budget is not None:
+            number("memory_budget", self.memory_budget)
+        if self.cache == "":
+            raise UsageError("cache must be a folder; got ''.")
         if not _is_color(self.background):
             raise UsageError(
                 "background must be a color such as white or '#808080'; got "

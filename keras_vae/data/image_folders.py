@@ -7,11 +7,16 @@ these.
 
 import collections
 import dataclasses
+import hashlib
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 
-from keras_vae.data.file_split import FileSplit, ImageFiles, refusal, undecodable
+from keras_vae.data.decoding import ImageFiles, refusal, undecodable
 from keras_vae.data.folder_listing import Layout, Listing, arranged, listed
 from keras_vae.data.image_files import (
     SUFFIXES,
@@ -21,32 +26,65 @@ from keras_vae.data.image_files import (
     without_warnings,
 )
 from keras_vae.data.images import RawSource
+from keras_vae.data.row_file import RowFile, found_rows, write_rows
+from keras_vae.data.stored_split import StoredSplit
 from keras_vae.errors import DataError
 
 SHOWN = 12  # classes, files and endings that are named one by one
 
 
 def read_folder(folder: Path, options: ImageOptions) -> RawSource:
-    """Reads a folder of images; none is decoded yet but to see whether it can be.
+    """Reads a folder of images.
 
     Args:
         folder: The folder.
-        options: How its images become arrays of one shape.
+        options: How its images become arrays of one shape, and where they are kept.
 
     Returns:
-        Its splits, the names of its classes, and what was found, in a sentence or two.
+        Its splits, the names of its classes, and what was found, in sentences.
 
     Raises:
         DataError: If there are no images, images of several sizes without an
             `image_size`, files that cannot be read without `skip_broken`, or folders
             that are no layout.
+        OutputError: If the cache cannot be written.
     """
     listing = listed(folder)
     with without_warnings():
-        headers, broken = _headers(folder, listing, options)
-        if broken or options.skip_broken:
-            to_try = dataclasses.replace(options, channels=options.channels or 3)
-            broken |= undecodable(folder, list(headers), to_try)
+        if options.cache is None:
+            contents, store = _opened(folder, listing, options)
+        else:
+            contents, store = _cached(folder, listing, options)
+    broken = contents["broken"]
+    layout = arranged(folder, [name for name in listing.images if name not in broken])
+    splits = {
+        split: StoredSplit(store, rows, layout.labels[split])
+        for split, rows in layout.rows.items()
+    }
+    said = [
+        *_said_of_classes(layout),
+        contents["said"],
+        *_said_of_the_rest(listing, broken),
+    ]
+    return RawSource(
+        folder.resolve().name,
+        f"Images from {folder}",
+        splits,
+        layout.class_names,
+        " ".join(said),
+    )
+
+
+def _opened(folder, listing, options) -> tuple[dict[str, Any], ImageFiles]:
+    """What opening the files tells, and a store of those that are good.
+
+    Returns:
+        `broken`, names; `said`, a sentence; and the store.
+    """
+    headers, broken = _headers(folder, listing, options)
+    if broken or options.skip_broken:
+        to_try = dataclasses.replace(options, channels=options.channels or 3)
+        broken |= undecodable(folder, list(headers), to_try)
     if broken and not options.skip_broken:
         raise refusal(broken, len(listing.images) + len(listing.unusable))
     headers = {name: found for name, found in headers.items() if name not in broken}
@@ -57,26 +95,41 @@ def read_folder(folder: Path, options: ImageOptions) -> RawSource:
             else f"{folder}: no images; expected files that end in {' '.join(SUFFIXES)}"
             ", IDX files, or a version of a TFDS data set."
         )
-    layout = arranged(folder, list(headers))
-    options, image_shape = _settled(folder, headers, options)
-    files = ImageFiles(folder, list(headers), options, image_shape)
-    splits = {
-        split: FileSplit(files, rows, layout.labels[split])
-        for split, rows in layout.rows.items()
-    }
-    return RawSource(
-        folder.resolve().name,
-        f"Images from {folder}",
-        splits,
-        layout.class_names,
-        " ".join(
-            [
-                *_said_of_classes(layout),
-                *_said_of_files(headers, options),
-                *_said_of_the_rest(listing, broken),
-            ]
-        ),
+    options, shape = _settled(folder, headers, options)
+    contents = {"broken": sorted(broken), "said": _said_of_files(headers, options)}
+    return contents, ImageFiles(
+        folder, list(headers), options, shape, checked=options.skip_broken
     )
+
+
+def _cached(folder, listing, options) -> tuple[dict[str, Any], RowFile]:
+    """The same from the cache, which is filled where it does not have it."""
+    digest = _digest(folder, listing, options)
+    path = Path(options.cache) / f"{digest[:32]}.images"
+    if (rows := found_rows(path, digest)) is None:
+        contents, files = _opened(folder, listing, options)
+        try:
+            write_rows(path, contents | {"made_from": digest}, files)
+        except DataError:
+            files.check()  # says how many there are
+            raise
+        rows = RowFile(path)
+    return rows.about, rows
+
+
+def _digest(folder, listing, options):
+    """Of all that decides about the pixels: changes where a file does."""
+    conversion = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.name not in ("memory_budget", "cache")
+    }
+    files = []
+    for name in listing.images:
+        about = os.stat(folder / name)
+        files.append((name, about.st_size, about.st_mtime_ns))
+    parts = [conversion, files, sorted(listing.unusable), PIL.__version__]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _headers(folder, listing, options):
@@ -126,7 +179,7 @@ def _said_of_classes(layout: Layout) -> list[str]:
     return said
 
 
-def _said_of_files(headers: dict[str, Header], options: ImageOptions) -> list[str]:
+def _said_of_files(headers: dict[str, Header], options: ImageOptions) -> str:
     sizes = sorted({header.size for header in headers.values()})
     said = f"Files of {_sides(sizes[0])}"
     if len(sizes) > 1:
@@ -147,13 +200,13 @@ def _said_of_files(headers: dict[str, Header], options: ImageOptions) -> list[st
         "color": " (as grey)",
     }
     converted = [f"{n:,} {t}{ways.get(t, '')}" for t, n in traits.items() if n]
-    return [f"{said}{'; ' if converted else ''}{', '.join(converted)}."]
+    return f"{said}{'; ' if converted else ''}{', '.join(converted)}."
 
 
-def _said_of_the_rest(listing: Listing, broken: dict[str, DataError]) -> list[str]:
+def _said_of_the_rest(listing: Listing, broken: list[str]) -> list[str]:
     said = []
     if broken:
-        said.append(f"{len(broken):,} broken, left out: {_few(sorted(broken))}.")
+        said.append(f"{len(broken):,} broken, left out: {_few(broken)}.")
     if number := listing.others.total():
         endings = _few(sorted(ending or "no ending" for ending in listing.others))
         said.append(f"{number:,} other files ({endings}).")

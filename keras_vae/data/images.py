@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vae.data.file_split import FileSplit
 from keras_vae.data.splits import ArraySplit
+from keras_vae.data.stored_split import StoredSplit
 from keras_vae.errors import DataError
 
 CHUNK_VALUES = 2**22  # values checked at once: bounds the temporaries to tens of MB
@@ -51,7 +51,7 @@ class RawSource:
 
     name: str
     origin: str
-    splits: dict[str, ArraySplit] | dict[str, FileSplit]
+    splits: dict[str, ArraySplit] | dict[str, StoredSplit]
     class_names: tuple[str, ...] | None = None
     found: str | None = None
 

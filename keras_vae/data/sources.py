@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import importlib.resources
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from keras_vae.data import array_files, from_tfds, image_folders
-from keras_vae.data.file_split import FileSplit
+from keras_vae.data.budget import GIGA, budget_bytes
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.data.splits import ArraySplit, Split
+from keras_vae.data.stored_split import StoredSplit
 from keras_vae.errors import DataError, UsageError, unknown
 from keras_vae.files import check_path
 
-Stored = ArraySplit | FileSplit
+Stored = ArraySplit | StoredSplit
+Parts = tuple[Stored, Stored | None, Stored]  # train, validation, test
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +107,10 @@ def load(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"Invalid seed {seed!r}; expected a whole number >= 0.")
     name = _spelled(os.fspath(name))
-    raw = _read(name, ImageOptions(**options))
-    train, validation, test = _divide(
-        raw.splits, int(seed), validation_images, raw.name
-    )
+    wanted = ImageOptions(**options)
+    raw = _read(name, wanted)
+    parts = _divide(raw.splits, int(seed), validation_images, raw.name)
+    (train, validation, test), where = _fitting(parts, wanted)
     sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
     height, width, channels = train.image_shape
     return ImageSource(
@@ -116,17 +119,30 @@ def load(
             f"{raw.origin}: {sizes} {len(test):,} test images of"
             f" {height}x{width}x{channels}."
         ),
-        train=_kept(train),
-        validation=_kept(validation) if validation else None,
-        test=_kept(test),
+        train=train,
+        validation=validation,
+        test=test,
         class_names=raw.class_names,
-        found=raw.found,
+        found=raw.found and raw.found + where,
     )
 
 
-def _kept(split: Stored) -> ArraySplit:
-    """A split as it is to be used: in memory."""
-    return split.take(slice(None)) if isinstance(split, FileSplit) else split
+def _fitting(parts: Parts, options: ImageOptions) -> tuple[Parts, str]:
+    """Splits in memory where they fit into the budget; a sentence where they do not."""
+    train, validation, test = parts
+    if isinstance(train, ArraySplit):
+        return parts, ""
+    needed = sum(len(part) for part in parts if part) * math.prod(train.image_shape)
+    budget = budget_bytes(options.memory_budget)
+    if needed > budget:
+        train.store.check()
+        where = "their files" if options.cache is None else "the cache"
+        return parts, (
+            f" {needed / GIGA:,.3g} GB of pixels, more than the memory budget of "
+            f"{budget / GIGA:,.3g} GB: read from {where} when they are needed."
+        )
+    validation = validation.take(slice(None)) if validation else None
+    return (train.take(slice(None)), validation, test.take(slice(None))), ""
 
 
 def _read(name: str, options: ImageOptions) -> RawSource:
@@ -244,7 +260,7 @@ def _divide(
     seed: int,
     validation_images: int | None,
     name: str,
-) -> tuple[Stored, Stored | None, Stored]:
+) -> Parts:
     """Carves the splits that the source lacks out of its training images.
 
     Takes the training images out of `splits`: the whole is not kept beside its parts.

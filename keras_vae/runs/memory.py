@@ -1,10 +1,10 @@
 """Whether a training fits into this machine, told before anything is allocated."""
 
 import math
-import os
 from collections.abc import Sequence
 
 from keras_vae.config import TrainConfig
+from keras_vae.data.budget import machine_bytes
 from keras_vae.errors import UsageError
 
 FLOAT = 4  # bytes
@@ -94,11 +94,3 @@ def training_bytes(
     step = batch_size * sum(encoder) + samples * sum(decoder)
     step += samples * num_components * latent_dim
     return FLOAT * (COPIES * weights + step) + fused_steps * batch_size * pixels
-
-
-def machine_bytes() -> float:
-    """The machine's memory; infinity where that cannot be told."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return math.inf

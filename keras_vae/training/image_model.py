@@ -1,6 +1,7 @@
 """A Keras model of images: it checks what it is given, and says what it measures."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -56,9 +57,14 @@ class ImageModel(keras.Model):
             tracker.update_state(value, sample_weight=terms.weight)
         return self.get_metrics_result()
 
+    @property
+    def preparation(self) -> Callable[..., np.ndarray] | None:
+        """What is done to checked images before evaluation: see `batches_of`."""
+        return None
+
     def evaluation_images(self, images):
         """What evaluation sees of checked images."""
-        return images
+        return images if self.preparation is None else self.preparation(images)
 
     @each_model_once()
     @streams.in_one_sentence()
@@ -110,7 +116,7 @@ class ImageModel(keras.Model):
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """The metrics of one batch of arrays; see `keras.Model.test_on_batch`."""
         self._fused_test = False
-        batch = one_batch(x, y, sample_weight, self.image_spec, self.evaluation_images)
+        batch = one_batch(x, y, sample_weight, self.image_spec, self.preparation)
         with self.noise_of(EVALUATION_SEED):
             return super().test_on_batch(*batch, return_dict=return_dict)
 

@@ -293,7 +293,7 @@ class FusedModel(ImageModel):
             *data,
             spec=self.image_spec,
             batch_size=arguments.size("batch_size", batch_size, 32),
-            prepare=self.evaluation_images,
+            prepare=self.preparation,
         )
         return batches if steps is None else batches.first(steps)
 
