@@ -7,6 +7,7 @@ are ordinary `ValueError`s.
 import difflib
 import math
 import numbers
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,6 +55,19 @@ def first_line(error: BaseException) -> str:
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return "".join(c if c.isprintable() else " " for c in line[:150])
+
+
+def on_one_line(text: object) -> str:
+    r"""Text, e.g. a path, with what would end its line or cannot be printed escaped.
+
+    Example:
+        >>> on_one_line("a\nb")
+        'a\\nb'
+    """
+    kinds = ("Cc", "Cs", "Zl", "Zp")  # of Unicode: control, surrogates, separators
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in kinds else c for c in str(text)
+    )
 
 
 def diverged(name: str, value: float) -> DivergedError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_vae.data.image_files import ImageOptions, read_image, without_warnings
-from keras_vae.errors import DataError
+from keras_vae.errors import DataError, on_one_line
 
 CHUNK = 16  # images that a thread sees to before it asks for more
 
@@ -60,7 +60,7 @@ class ImageFiles:
             sides = (*image.shape[:2], *self.image_shape[:2])
             raise DataError(
                 "{}: {}x{} pixels, where others have {}x{}; pass --image-size.".format(
-                    path, *sides
+                    on_one_line(path), *sides
                 )
             )
         return image

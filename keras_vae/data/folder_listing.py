@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae.data.image_files import SUFFIXES
-from keras_vae.errors import DataError
+from keras_vae.errors import DataError, on_one_line, shown
 
 SPLITS = {  # name of a subfolder -> split
     "train": "train",
@@ -59,7 +59,7 @@ def listed(folder: Path) -> Listing:
             entries = list(os.scandir(folders.pop()))
         except OSError as error:
             raise DataError(
-                f"{error.filename}: cannot be read ({error.strerror})."
+                f"{on_one_line(error.filename)}: cannot be read ({error.strerror})."
             ) from error
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -123,10 +123,10 @@ def arranged(folder: Path, images: Sequence[str]) -> Layout:
         classes = [inner[row][0] if len(inner[row]) > 1 else None for row in chosen]
         if None in classes:
             if set(classes) != {None}:
-                beside = images[int(chosen[classes.index(None)])]
+                beside = folder / images[int(chosen[classes.index(None)])]
                 raise DataError(
-                    f"{folder / beside}: lies beside the folders of the classes; move "
-                    "it into one of them."
+                    f"{on_one_line(beside)}: lies beside the folders of the classes; "
+                    "move it into one of them."
                 )
             classes = None
         kinds[split] = classes
@@ -150,13 +150,14 @@ def _check_depth(folder, parts):
     for part in parts:
         if len(part) > 2 and part[1] == "train" and part[0] not in SPLITS:
             raise DataError(
-                f"{folder}: has its splits one folder deeper; pass {folder / part[0]}."
+                f"{folder}: has its splits one folder deeper; pass "
+                f"{on_one_line(folder / part[0])}."
             )
 
 
 def _splits(folder, parts):
     """The split of each image; None where no subfolder has the name of one."""
-    tops = sorted({part[0] for part in parts if len(part) > 1})
+    tops = sorted({on_one_line(part[0]) for part in parts if len(part) > 1})
     if not set(tops) & set(SPLITS):
         return None
     if "train" not in tops:
@@ -169,8 +170,8 @@ def _splits(folder, parts):
         split = SPLITS.get(part[0]) if len(part) > 1 else None
         if split is None or folder_of.setdefault(split, part[0]) != part[0]:
             raise DataError(
-                f"{folder / part[0]}: lies beside the folder train; expected nothing "
-                "there but the folders validation (or val) and test."
+                f"{on_one_line(folder / part[0])}: lies beside the folder train; "
+                "expected nothing there but the folders validation (or val) and test."
             )
         splits.append(split)
     return splits
@@ -183,10 +184,10 @@ def _labels(folder, split, classes, names):
             "images do not; lay them out alike."
         )
     for name in classes:
-        if not name.isprintable():
+        if on_one_line(name) != name:
             raise DataError(
-                f"{folder}: the folder {name!a} cannot be the name of a class; rename "
-                "it."
+                f"{folder}: the folder {shown(name)} cannot be the name of a class; "
+                "rename it."
             )
     numbers = {name: number for number, name in enumerate(names)}
     if others := sorted(set(classes) - set(names)):

@@ -23,7 +23,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from keras_vae.errors import DataError, UsageError, number, unknown, whole_number
+from keras_vae.errors import (
+    DataError,
+    UsageError,
+    first_line,
+    number,
+    on_one_line,
+    shown,
+    unknown,
+    whole_number,
+)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif")
@@ -83,7 +92,8 @@ class ImageOptions:
             sides = list(size) if isinstance(size, Iterable) else [size]
             if not 1 <= len(sides) <= 2:
                 raise UsageError(
-                    f"image_size must be a height, or a height and a width; got {size}."
+                    "image_size must be a height, or a height and a width; got "
+                    f"{shown(size)}."
                 )
             for side in sides:
                 whole_number("image_size", side, 1, MAX_SIDE)
@@ -91,7 +101,7 @@ class ImageOptions:
         if self.resize not in RESIZE:
             raise unknown("resize", self.resize, RESIZE)
         if self.channels not in (None, 1, 3):
-            raise UsageError(f"channels must be 1 or 3; got {self.channels!r}.")
+            raise UsageError(f"channels must be 1 or 3; got {shown(self.channels)}.")
         whole_number("max_megapixels", self.max_megapixels, 1, MOST_MEGAPIXELS)
         if self.memory_budget is not None:
             number("memory_budget", self.memory_budget)
@@ -100,7 +110,7 @@ class ImageOptions:
         if not _is_color(self.background):
             raise UsageError(
                 "background must be a color such as white or '#808080'; got "
-                f"{self.background!r}."
+                f"{shown(self.background)}."
             )
 
     def check_unused(self, name: str) -> None:
@@ -226,21 +236,22 @@ def without_warnings() -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(path: Path, max_megapixels: int) -> Iterator[Any]:
     """An image, not decoded yet; what goes wrong with it in one sentence."""
+    where = on_one_line(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > max_megapixels * MEGA:
                 raise Image.DecompressionBombError
             yield image
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: no PNG, JPEG, WebP, BMP or GIF image.") from error
+        raise DataError(f"{where}: no PNG, JPEG, WebP, BMP or GIF image.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
-            f"{path}: more than {max_megapixels} million pixels; make it smaller, or "
+            f"{where}: more than {max_megapixels} million pixels; make it smaller, or "
             "allow more with --max-megapixels."
         ) from error
     except Exception as error:  # a dozen types, from SyntaxError to zlib.error
-        cause = " ".join(str(error).split())[:100].rstrip(".") or type(error).__name__
-        raise DataError(f"{path}: cannot be decoded: {cause}.") from error
+        cause = first_line(error).rstrip(".")
+        raise DataError(f"{where}: cannot be decoded: {cause}.") from error
 
 
 def _of_png(path):

@@ -28,7 +28,7 @@ from keras_vae.data.image_files import (
 from keras_vae.data.images import RawSource
 from keras_vae.data.row_file import RowFile, found_rows, write_rows
 from keras_vae.data.stored_split import StoredSplit
-from keras_vae.errors import DataError
+from keras_vae.errors import DataError, on_one_line
 
 SHOWN = 12  # classes, files and endings that are named one by one
 
@@ -136,7 +136,7 @@ def _headers(folder, listing, options):
     """The header of each image, and what is wrong with the others, by name."""
     headers = {}
     broken = {
-        name: DataError(f"{folder / name}: {what}.")
+        name: DataError(f"{on_one_line(folder / name)}: {what}.")
         for name, what in listing.unusable.items()
     }
     for name in listing.images:
@@ -156,8 +156,9 @@ def _settled(folder, headers, options):
         for name, header in headers.items():
             if header.size != size:
                 raise DataError(
-                    f"{folder / first} has {_sides(size)} pixels and {folder / name} "
-                    f"{_sides(header.size)}; pass --image-size."
+                    f"{on_one_line(folder / first)} has {_sides(size)} pixels and "
+                    f"{on_one_line(folder / name)} {_sides(header.size)}; pass "
+                    "--image-size."
                 )
     return dataclasses.replace(options, channels=channels), (*size, channels)
 
@@ -216,7 +217,9 @@ def _said_of_the_rest(listing: Listing, broken: list[str]) -> list[str]:
 def _few(names):
     """Some names, and how many more there are."""
     more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(on_one_line, names[:SHOWN])) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
 
 
 def _sides(size):

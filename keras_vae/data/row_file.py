@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_vae.data.splits import Store
 from keras_vae.errors import DataError, OutputError
-from keras_vae.files import replaced
+from keras_vae.files import check_folder, replaced, written
 
 try:
     import fcntl
@@ -109,13 +109,15 @@ def write_rows(path: Path, about: dict[str, Any], store: Store) -> None:
         store: The images.
 
     Raises:
+        UsageError: If its folder has a path that none can have.
         OutputError: If it cannot be written, or somebody else is at it.
         DataError: If an image cannot be read.
     """
     shape = (len(store), *store.image_shape)
     text = json.dumps({"about": about, "shape": shape}).encode()
     needed = math.prod(shape) + len(text)
-    try:
+    check_folder(path.parent)
+    with written(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.parent):
             for left in path.parent.glob(f".tmp-*{path.suffix}"):  # by a killed writer
@@ -131,11 +133,6 @@ def write_rows(path: Path, about: dict[str, Any], store: Store) -> None:
                 for start in range(0, len(store), ROWS):
                     stop = min(start + ROWS, len(store))
                     file.write(store.read(np.arange(start, stop)).data)
-    except OSError as error:
-        raise OutputError(
-            f"The cache {path.parent} cannot be written ({error.strerror}); choose "
-            "another with --cache."
-        ) from error
 
 
 @contextlib.contextmanager

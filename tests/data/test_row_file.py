@@ -86,7 +86,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "a.images"
-    message = "cache .* cannot be written .No space left on device.; choose another"
+    message = "a.images cannot be written .No space left on device.; free space or"
     with pytest.raises(OutputError, match=message):
         write_rows(path, {}, Broken())
     full = types.SimpleNamespace(free=100)
@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         write_rows(path, {}, Memory())
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="file is not a folder; choose one"):
         write_rows(tmp_path / "file" / "a.images", {}, Memory())
 
 

@@ -249,7 +249,7 @@ NPZ = [
         3,
         ("limit",),
     ),
-    Case("a folder", special("data.npz", Path.mkdir, whole=True), 3, ("no training",)),
+    Case("a folder", special("data.npz", Path.mkdir, whole=True), 3, ("no images",)),
     right("one array of any name", file("data.npz", npz({"\n.npy": npy()}))),
     right(
         "objects beside the images",

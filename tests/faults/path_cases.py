@@ -8,7 +8,7 @@ from tests.faults.cases import Case, file, files, linked, right, special
 NAMES = [
     Case("no such file", lambda folder: folder / "data.npz", 3, ("no such file",)),
     Case("a text file", file("data.txt", b"words"), 3, ("not a kind of data",)),
-    Case("a folder of other files", files(), 3, ("no training images",)),
+    Case("a folder of other files", files(), 3, ("no images; expected",)),
     Case("a name of 300 characters", lambda folder: 300 * "a", 2, ("Unknown dataset",)),
     Case("a path of 300 characters", lambda f: f"./{300 * 'a'}", 2, ("too long",)),
     Case("a path of 9,000", lambda f: 4500 * "a/", 2, ("too long",)),
