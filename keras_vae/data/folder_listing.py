@@ -67,13 +67,14 @@ def listed(folder: Path) -> Listing:
                 continue
             name = Path(entry.path).relative_to(root).as_posix()
             ending = Path(entry.name).suffix.lower()
-            if entry.is_dir():
+            link = entry.is_symlink() and os.path.realpath(entry.path)
+            if link and os.path.isdir(link):
                 unusable[name] = "a link to a folder; put the images there themselves"
             elif entry.name.startswith(".") or ending not in SUFFIXES:
                 others[ending] += 1
-            elif not entry.is_file():  # a named pipe would wait for a writer
+            elif not os.path.isfile(entry.path):  # a pipe would wait for a writer
                 unusable[name] = "not a regular file"
-            elif entry.is_symlink() and root not in Path(entry.path).resolve().parents:
+            elif link and root not in Path(link).parents:
                 unusable[name] = "a link that leads out of the folder; copy the file"
             else:
                 images.append(name)

@@ -20,24 +20,23 @@ def header(width, height, depth=8, color_type=0) -> bytes:
     )
 
 
-def png(pixels: np.ndarray, *chunks: tuple[bytes, bytes], last: bytes = b"") -> bytes:
+def png(pixels: np.ndarray, *chunks: tuple[bytes, bytes], extra: int = 0) -> bytes:
     """A PNG file of pixels uint8 or uint16 (H, W, C).
 
     Args:
         pixels: The image; 1, 2, 3 or 4 channels.
         *chunks: (kind, data) of further chunks, before the pixels.
-        last: Bytes after the pixels.
+        extra: Zeros that follow the pixels, packed with them.
     """
     height, width, channels = pixels.shape
     rows = pixels.astype(f">u{pixels.itemsize}").reshape(height, -1)
-    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    data = b"".join(b"\0" + row.tobytes() for row in rows) + bytes(extra)
     return b"".join(
         [
             SIGNATURE,
             header(width, height, 8 * pixels.itemsize, COLOR_TYPES[channels]),
             *(chunk(*one) for one in chunks),
             chunk(b"IDAT", zlib.compress(data)),
-            last,
             chunk(b"IEND", b""),
         ]
     )

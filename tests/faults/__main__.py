@@ -13,6 +13,7 @@ FAMILIES = (
     "inputs",
     "fuzz",
     "numerics",
+    "images",
     "flips",
     "exports",
     "hostile",

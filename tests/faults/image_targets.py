@@ -9,6 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_vae.data import array_files, sources
+from keras_vae.data.image_files import (
+    ImageOptions,
+    read_header,
+    read_image,
+    without_warnings,
+)
+from keras_vae.data.row_file import RowFile
+from tests.faults import image_cases
 from tests.faults.array_bytes import IMAGES, LABELS, idx, npy, npz
 from tests.faults.mutations import ZIP, damaged
 from tests.faults.targets import Target, written
@@ -62,6 +70,22 @@ def read_images(arrays, folder):
         )
 
 
+def read_picture(data, folder):
+    options = ImageOptions(channels=3, max_megapixels=1)
+    path = written(folder, "a.png", data)
+    with without_warnings():
+        image = read_image(path, options)
+        size = read_header(path, options).size
+    assert image.dtype == np.uint8 and image.shape[2] == 3
+    assert size == image.shape[:2] or b"eXIf" in data  # it may follow the pixels
+
+
+def read_cache(data, folder):
+    rows = RowFile(written(folder, "a.images", data))
+    images = rows.read(np.arange(len(rows)))
+    assert data.endswith(images.tobytes())
+
+
 HEADER = (b"(", b")", b",", b"-", b"1", b"'", b"{", b"}", b"L", b"|b1", b"<f8", b">u2")
 SMALL = IMAGES[:3, :2, :2]
 IDX = [idx(SMALL), idx((SMALL / 255).astype(">f4")), idx(LABELS)]
@@ -91,10 +115,16 @@ def pixels(draw):
     return images, draw(hnp.arrays(kind, shape[:1], elements=usual))
 
 
+PICTURES = [*image_cases.FILES.values(), *map(image_cases.animation, ("PNG", "GIF"))]
+CACHE = b'{"about": {"made_from": ""}, "shape": [3, 2, 2, 1]}'
+CACHE = b"keras_vae images, 1\n" + len(CACHE).to_bytes(8, "little") + CACHE + bytes(12)
+
 TARGETS = (
     Target("any bytes as IDX", damaged(*IDX), read_idx),
     Target("any bytes as gzip, or packed in it", PACKED, read_gzip),
     Target("any bytes as `.npy`", damaged(*ARRAYS, words=HEADER), read_npy),
     Target("any bytes as `.npz`, or in it", ZIPPED, read_npz),
     Target("any pixels and labels", pixels(), read_images),
+    Target("any bytes as an image file", damaged(*PICTURES), read_picture),
+    Target("any bytes as a cache of pixels", damaged(CACHE), read_cache),
 )
