@@ -25,6 +25,7 @@ class ImageFiles:
         names: Their names in it.
         options: How to convert them; the channels are settled.
         image_shape: (H, W, C) of every image.
+        digest: Of all that decides about their pixels.
         checked: Whether it is known that all can be decoded.
     """
 
@@ -32,6 +33,7 @@ class ImageFiles:
     names: Sequence[str]
     options: ImageOptions
     image_shape: tuple[int, int, int]
+    digest: str = ""
     checked: bool = False
 
     def __len__(self) -> int:

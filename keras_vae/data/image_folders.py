@@ -95,10 +95,11 @@ def _opened(folder, listing, options) -> tuple[dict[str, Any], ImageFiles]:
             else f"{folder}: no images; expected files that end in {' '.join(SUFFIXES)}"
             ", IDX files, or a version of a TFDS data set."
         )
+    digest = _digest(folder, listing, options)
     options, shape = _settled(folder, headers, options)
     contents = {"broken": sorted(broken), "said": _said_of_files(headers, options)}
     return contents, ImageFiles(
-        folder, list(headers), options, shape, checked=options.skip_broken
+        folder, list(headers), options, shape, digest, checked=options.skip_broken
     )
 
 

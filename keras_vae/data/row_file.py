@@ -68,6 +68,11 @@ class RowFile:
         except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
             raise DataError(f"{path}: no images that can be read.") from error
 
+    @property
+    def digest(self) -> str:
+        """Of what its images were made from."""
+        return self.about["made_from"]
+
     def __len__(self) -> int:
         return self._number
 
