@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from keras_vae.data import checks, streams
-from keras_vae.data.batches import one_batch, stream_of
+from keras_vae.data.adapters import stream_of
+from keras_vae.data.batches import one_batch
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.checks import ImageSpec
 from keras_vae.data.splits import SupportsArray
