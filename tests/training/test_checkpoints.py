@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from keras_vae.data.sources import load
 from keras_vae.data.splits import ArraySplit
 from keras_vae.distributions.priors import VampPrior
 from keras_vae.errors import DivergedError, ModelError, OutputError, Stopped, UsageError
@@ -160,6 +162,24 @@ def test_every_kind_of_data_goes_on(make, images, tmp_path, kind):
 
     whole = trained(make(), data, tmp_path / "whole", **more)
     assert trained(make(), data, tmp_path / "cut", (3, 4, 1), **more) == whole
+
+
+def test_images_that_stay_on_disk_go_on(make, images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, image in enumerate(images(60)[..., 0]):
+        Image.fromarray(image).save(folder / f"{number}.png")
+
+    def data():
+        return load(folder, memory_budget=0, validation_images=10).train
+
+    assert not isinstance(data(), ArraySplit)
+    whole = trained(make(), data, tmp_path / "whole", batch_size=4)
+    cut = trained(make(), data, tmp_path / "cut", (3, 4, 1), batch_size=4)
+    assert cut == whole
+    (folder / "7.png").write_bytes((folder / "8.png").read_bytes())
+    with pytest.raises(ModelError, match="holds a training with data"):
+        trained(make(), data, tmp_path / "cut", batch_size=4)
 
 
 def test_more_epochs_continue_a_training_that_was_over(make, images, tmp_path):
