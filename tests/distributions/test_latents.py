@@ -17,6 +17,7 @@ from keras_vae.errors import UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import mlp
 from keras_vae.testing import check_latents
+from keras_vae.training.checkpoints import Checkpoint
 
 
 def dense(inputs, outputs, seed):
@@ -186,6 +187,20 @@ def test_two_levels_export_as_one_decoder_with_its_generator(tmp_path):
     vae = small_vae()
     errors = export_decoder(vae, tmp_path / "export", ["onnx", "saved_model"])
     assert max(errors.values()) <= 1e-5
+
+
+def test_a_training_of_two_levels_that_is_cut_ends_with_the_same_bits(tmp_path):
+    ends = []
+    for folder, parts in (("whole", [4]), ("cut", [1, 3, 4])):
+        for epochs in parts:
+            vae = small_vae()
+            vae.compile(keras.optimizers.Adam(1e-2), steps_per_execution=2)
+            kept = [Checkpoint(tmp_path / folder)]
+            options = {"batch_size": 8, "verbose": 0, "callbacks": kept}
+            history = vae.fit(IMAGES, epochs=epochs, **options).history
+        weights = [weight.tobytes() for weight in vae.get_weights()]
+        ends.append((weights, history))
+    assert ends[0] == ends[1]
 
 
 def test_free_bits_work_by_level():

@@ -22,6 +22,7 @@ from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.model_file import save_model
 from tests.faults import models, processes
 from tests.faults.commands import Outcome, call, digests, failure_of
+from tests.faults.kills import end_of
 from tests.faults.tally import Tally
 
 TRIES = 6
@@ -52,6 +53,8 @@ def full(seed: int):
         for target in TARGETS:
             with tempfile.TemporaryDirectory() as folder:
                 yield written(target, disk, Path(folder), TRIES)
+        with tempfile.TemporaryDirectory() as folder:
+            yield resumed(disk, Path(folder), TRIES)
 
 
 def written(target: str, disk: str, folder: Path, tries: int) -> Tally:
@@ -77,6 +80,34 @@ def written(target: str, disk: str, folder: Path, tries: int) -> Tally:
             failure = failure_of(outcome, 5, str(run / output))
             if digests(run) != before:
                 failure = failure or "the old files are not as they were"
+            tally.count(failure and f"{space} bytes: {failure}")
+    tally.note = f"{refused} refused"
+    return tally
+
+
+def resumed(disk: str, folder: Path, tries: int) -> Tally:
+    """Trains on a disk that is full, and goes on when it is not."""
+    data, run = folder / "images.npz", folder / "disk" / "run"
+    models.write_images(data)
+    options = f"--dataset {data} --latent-dim 3 --batch-size 16 --export none".split()
+    for name, epochs in (("whole", 4), ("run", 2)):
+        train = [*options, "--epochs", str(epochs), "--output", str(folder / name)]
+        assert in_process(None, "keras_vae.train", train).status == 0
+    tally, refused = Tally(f"train, {disk}", f"{MUST}; resumed to the same bits"), 0
+    argv = ["--resume", "--epochs", "4", "--output", str(run)]
+    largest = 4 * max(path.stat().st_size for path in (folder / "run").rglob("*"))
+    for space in np.linspace(LEAST, largest, tries, dtype=int):
+        with DISKS[disk](run.parent, folder / "run", int(space)) as limit:
+            outcome = in_process(limit, "keras_vae.train", argv)
+            failure = None
+            if outcome.status:
+                refused += 1
+                failure = failure_of(outcome, 5, str(run))
+                (run.parent / "filler").unlink(missing_ok=True)
+                again = in_process(None, "keras_vae.train", argv)
+                failure = failure or (again.err if again.status else None)
+            if not failure and end_of(run) != end_of(folder / "whole"):
+                failure = "it ended otherwise"
             tally.count(failure and f"{space} bytes: {failure}")
     tally.note = f"{refused} refused"
     return tally

@@ -14,6 +14,7 @@ from keras_vae.data.splits import ArraySplit
 from keras_vae.distributions.priors import VampPrior
 from keras_vae.errors import DivergedError, ModelError, OutputError, Stopped, UsageError
 from keras_vae.files import locked
+from keras_vae.objectives.elbo import ELBO
 from keras_vae.training import state
 from keras_vae.training.checkpoints import Checkpoint
 
@@ -105,6 +106,7 @@ CASES = {
     "dynamic": {"binarization": "dynamic"},
     "conditional, several samples": {"num_classes": 3, "num_samples": 2},
     "vampprior": {"prior": lambda: VampPrior(3, num_components=3, seed=1)},
+    "warm-up": {"objective": lambda: ELBO(warmup_steps=30)},
     "ema": {"optimizer": lambda: keras.optimizers.Adam(0.01, use_ema=True)},
     "decay": {
         "optimizer": lambda: keras.optimizers.Adam(
