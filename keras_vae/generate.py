@@ -149,8 +149,8 @@ def _session(bundle, name):
 def _check_finished(run):
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
         raise ModelError(
-            f"The run in {run} is not finished: it has no model.keras, so there is "
-            "nothing to export; train it to its end."
+            f"The run in {run} is not finished: it has no decoder yet. Finish it with "
+            f"python -m keras_vae.train --resume --output {run}."
         )
 
 

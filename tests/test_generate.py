@@ -143,7 +143,7 @@ def test_run_without_decoder_is_refused(tmp_path):
 
 def test_run_that_was_cut_is_said_to_be_unfinished(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="is not finished: it has no model.keras"):
+    with pytest.raises(ModelError, match="no decoder yet. Finish it with .* --resume"):
         generate(tmp_path, 1)
 
 
