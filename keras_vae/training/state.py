@@ -7,6 +7,8 @@ so after a kill it is there or not, and a reader refuses one that a disk has cha
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,9 +47,13 @@ def write(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> N
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(facts)
     metadata = {"facts": text, "sha256": _digest(arrays, text)}
-    data = safetensors.numpy.save(arrays, metadata)
     with replaced(path) as temporary:
-        temporary.write_bytes(data)
+        try:
+            safetensors.numpy.save_file(arrays, temporary, metadata)
+        except safetensors.SafetensorError as error:  # OSError, as its library has it
+            if not (number := re.search(r"os error (\d+)", str(error))):
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -7,7 +7,6 @@ function like those in `peers`, and a row in `CONTENDERS`.
 
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 
 from keras_vae.cli import command, start_tensorflow
@@ -44,14 +43,13 @@ class TrainingConfig:
     """A JSON file to write."""
 
 
-def ours(images, batch_size, done, precision="float32", checkpoints=None):
+def ours(images, batch_size, done, precision="float32"):
     """This package as it comes: `fit` on the uint8 array, with all its metrics."""
     start_tensorflow()
     import keras
 
     from keras_vae.config import TrainConfig
     from keras_vae.runs.build import build_vae
-    from keras_vae.training.checkpoints import Checkpoint
 
     config = TrainConfig(precision=precision)
     vae = build_vae(config, images.shape[1:], num_images=len(images))
@@ -66,7 +64,6 @@ def ours(images, batch_size, done, precision="float32", checkpoints=None):
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs: done(float(logs["loss"]))
             ),
-            *([] if checkpoints is None else [Checkpoint(checkpoints)]),
         ],
     )
 
@@ -74,12 +71,6 @@ def ours(images, batch_size, done, precision="float32", checkpoints=None):
 def ours_bfloat16(images, batch_size, done):
     """This package with `--precision bfloat16`."""
     ours(images, batch_size, done, precision="bfloat16")
-
-
-def ours_saved(images, batch_size, done):
-    """This package, saved after each epoch; that is in the time of the next one."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours(images, batch_size, done, checkpoints=folder)
 
 
 def benchmark(config: TrainingConfig) -> int:
@@ -221,7 +212,6 @@ def main(argv: list[str] | None = None) -> int:
 # name: function of (images, batch_size, done)
 CONTENDERS = {
     "ours": ours,
-    "ours_saved": ours_saved,
     "ours_bfloat16": ours_bfloat16,
     "keras": peers.stock_keras,
     "torch": peers.textbook_torch,
