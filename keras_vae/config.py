@@ -30,10 +30,12 @@ WHOLE_NUMBERS = {
     "latent_dim": (1, MAX_LATENT_DIM),
     "num_samples": (1, 10_000),
     "seed": (0, 2**24 - 1),
+    "early_stopping": (1, 1_000_000),
     "fused_steps": (1, 100_000),
 }
 NUMBERS = {
     "learning_rate": (0, 1e30),
+    "learning_rate_warmup": (0, 1_000_000),
     "kl_warmup": (0, 1_000_000),
 }
 UNITS = ("epochs", "steps", "minutes")
@@ -56,6 +58,13 @@ ADDED: tuple[dict[str, Any], ...] = (
         "skip_broken": False,
         "memory_budget": None,
         "cache": None,
+    },
+    {
+        "learning_rate_warmup": 0.0,
+        "clip_norm": None,
+        "ema": None,
+        "early_stopping": None,
+        "tensorboard": False,
     },
 )
 
@@ -108,8 +117,13 @@ class RunOptions:
     """How the weights follow the gradient; muon wants larger batches and steps."""
     learning_rate: float = 1e-3
     """The optimizer's step size."""
+    learning_rate_warmup: float = 0.0
+    """Epochs over which the step size rises from 0."""
     cosine_decay: bool = False
     """Let the step size fall to 0 along half a cosine over the run."""
+    early_stopping: int | None = None
+    """Stop after so many epochs in which the validation loss has not fallen, and keep
+    the weights of the best epoch."""
     validation_images: int | None = None
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     network: Annotated[str, one_of(AXES["network"])] = "mlp"
@@ -136,11 +150,13 @@ class RunOptions:
     """What the model sees of grey pixels."""
     seed: int = 0
     """The one seed of splits, weights, image order and noise."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the networks' products; weights, losses and exports are float32 always."""
     fused_steps: int | None = None
     """Optimizer steps in one compiled call, an epoch's at most; None chooses, 1 is the
     stock Keras loop."""
+    tensorboard: bool = False
+    """Write metrics and pictures for TensorBoard, too."""
     export: tuple[str, ...] = ("saved_model", "onnx")
     """Formats to export the decoder to at the end, or none."""
 
@@ -155,7 +171,13 @@ class RunOptions:
             number(field, getattr(self, field), *bounds)
         ImageOptions(**self.image_options)
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
-        if self.precision not in (names := ("float32", "bfloat16")):
+        if self.cosine_decay:
+            self._require(
+                "learning_rate_warmup",
+                self.learning_rate_warmup < self.epochs,
+                f"shorter than the {self.epochs} epochs of a cosine decay",
+            )
+        if self.precision not in (names := ("float32", "bfloat16", "float16")):
             raise unknown("precision", self.precision, names)
         for field, table in AXES.items():
             if getattr(self, field) not in choices(table):

@@ -104,11 +104,25 @@ def _train(config, folder):
 
 
 def _fit(vae, config, source, run, batch_size):
+    import keras
+
     from keras_vae.training import callbacks
     from keras_vae.training.checkpoints import Checkpoint
 
     validation = source.validation
     shown = _some(validation or source.test, NUM_RECONSTRUCTED)
+    best = callbacks.BestWeights(run.best, "val_elbo" if validation else "elbo")
+    pictures = callbacks.ImageGrids(
+        run.samples, shown.images, shown.labels, seed=config.seed
+    )
+    chosen = []
+    if config.tensorboard:
+        chosen.append(callbacks.TensorBoard(run.tensorboard, run.samples))
+    if config.early_stopping:
+        best = callbacks.BestWeights(run.best, "val_loss")
+        patience = config.early_stopping
+        chosen.append(keras.callbacks.EarlyStopping("val_loss", patience=patience))
+    averages = [callbacks.AveragedWeights()] if config.ema else []
     vae.fit(
         source.train,
         batch_size=batch_size,
@@ -116,18 +130,19 @@ def _fit(vae, config, source, run, batch_size):
         validation_data=validation,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
+            *averages,  # before all that look at the weights
             callbacks.History(run.history),
-            callbacks.BestWeights(run.best, "val_elbo" if validation else "elbo"),
-            callbacks.ImageGrids(
-                run.samples,
-                shown.images,
-                shown.labels,
-                seed=config.seed,
-            ),
+            best,
+            pictures,
+            *chosen,
+            callbacks.TimeLeft(),
             Checkpoint(run.checkpoints, config.checkpoint_every, config.elsewhere),
         ],
     )
     print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
+    if config.early_stopping:
+        epoch = best.restore()
+        print(f"The weights are those of epoch {epoch}, which has the least val_loss.")
 
 
 def _some(split, number):
@@ -191,6 +206,10 @@ def _facts(source):
 def _check_data(config, source):
     if config.conditional and source.num_classes is None:
         raise UsageError(f"--conditional needs labels; {source.name} has none.")
+    if config.early_stopping and not source.validation:
+        raise UsageError(
+            "--early-stopping needs validation images; leave --validation-images 0 out."
+        )
     if config.binarization == "fixed":
         for split in (source.train, source.validation, source.test):
             for start in range(0, len(split or ()), ROWS):

@@ -13,7 +13,7 @@ from keras_vae.errors import UsageError
 from keras_vae.model import VAE
 from keras_vae.networks import NETWORKS
 from keras_vae.objectives.table import OBJECTIVES
-from keras_vae.training.optimizers import OPTIMIZERS
+from keras_vae.training.optimizers import OPTIMIZERS, schedule
 
 
 def build_vae(
@@ -83,7 +83,7 @@ def build_vae(
 def _precision(name):
     """Layers made here multiply in `name`; their weights are float32 all the same."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    keras.config.set_dtype_policy(name if name == "float32" else f"mixed_{name}")
     try:
         yield
     finally:
@@ -131,10 +131,19 @@ def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Op
         num_images: int, of the training data.
 
     Returns:
-        A new optimizer.
+        A new optimizer. In float16, where small gradients would be 0, it scales the
+        loss (Micikevicius et al. 2018).
+
+    Raises:
+        UsageError: If an option is out of its range.
     """
-    rate = config.learning_rate
-    if config.cosine_decay:
-        steps = config.epochs * math.ceil(num_images / config.batch_size)
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    return _component(config, "optimizer", OPTIMIZERS, learning_rate=rate)
+    steps = math.ceil(num_images / config.batch_size)
+    rate = schedule(
+        config.learning_rate,
+        int(config.learning_rate_warmup * steps),
+        config.epochs * steps if config.cosine_decay else None,
+    )
+    optimizer = _component(config, "optimizer", OPTIMIZERS, learning_rate=rate)
+    if config.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -7,13 +7,14 @@ from pathlib import Path
 MARKER = "keras_vae.partial"  # a file in an export's staging folder
 MOVING = ".moving"  # in `export`: a staging folder whose files are on their way
 KNOWN = re.compile(  # paths in a run folder; those in export/ are its manifest's
-    r"\.DS_Store|checkpoints|samples|export"
+    r"\.DS_Store|checkpoints|samples|tensorboard|export"
     r"|(\.tmp-)?(config\.json|environment\.json|history\.csv|metrics\.json)"
     r"|(\.tmp-)?(model\.keras|SHA256SUMS)"
     r"|checkpoints/(\.tmp-)?(best|epoch-\d+-step-\d+)\.safetensors"
     r"|checkpoints/(\.tmp-)?(last|best)\.weights\.h5"  # of runs of before
     r"|samples/(\.tmp-)?(inputs|epoch-\d+-(generated|reconstructed))\.png"
-    r"|(samples|checkpoints|export)/\.DS_Store"
+    r"|tensorboard/(train|validation|samples)(/events\.out\.tfevents\.[^/]+)?"
+    r"|(samples|checkpoints|tensorboard|export)/\.DS_Store"
 )
 
 

@@ -2,7 +2,7 @@
 
     RUN/
       config.json  environment.json  history.csv  metrics.json  model.keras
-      SHA256SUMS  checkpoints/  samples/  export/
+      SHA256SUMS  checkpoints/  samples/  tensorboard/  export/
 
 A run is written straight into its folder, unless the folder holds a run already. Then
 the new one grows in a sibling, RUN.partial, and takes the folder's name once it has its
@@ -43,6 +43,7 @@ class RunFolder:
         checkpoints: Folder of what a training needs to go on.
         best: The weights of the best epoch.
         samples: Folder of the pictures: of inputs, and each epoch's.
+        tensorboard: Folder of the events that TensorBoard shows.
         export: Folder of the exported decoder.
     """
 
@@ -57,6 +58,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.samples = self.path / "samples"
+        self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
 
     def __str__(self):

@@ -7,7 +7,15 @@ from keras_vae.errors import ModelError, shown
 from keras_vae.runs.folder import RunFolder
 
 # options that decide no number of the run
-FREE = {"output", "overwrite", "resume", "elsewhere", "checkpoint_every", "export"}
+FREE = {
+    "output",
+    "overwrite",
+    "resume",
+    "elsewhere",
+    "checkpoint_every",
+    "tensorboard",
+    "export",
+}
 
 
 def options_of_run(config: TrainConfig) -> TrainConfig | None:

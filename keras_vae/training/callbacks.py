@@ -1,12 +1,17 @@
-"""Callbacks of `train`: image grids, history, weights."""
+"""Callbacks of `train`: image grids, history, weights, time left."""
 
+import collections
 import csv
+import itertools
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from PIL import Image
 
 from keras_vae.files import replaced
 from keras_vae.pictures.grids import image_grid, pair_grid, save_png
@@ -90,24 +95,121 @@ class History(keras.callbacks.Callback):
             writer.writerows(self.rows)
 
 
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Writes what TensorBoard shows: the metrics of each epoch, and its pictures.
+
+    Args:
+        folder: where to.
+        samples: where an `ImageGrids`, which must come before, saves its pictures.
+    """
+
+    def __init__(self, folder: Path, samples: Path):
+        super().__init__(folder, write_graph=False)
+        self.samples = Path(samples)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if "samples" not in self._writers:  # Keras closes them
+            folder = str(Path(self.log_dir, "samples"))
+            self._writers["samples"] = tf.summary.create_file_writer(folder)
+        with self._writers["samples"].as_default():
+            for path in sorted(self.samples.glob(f"epoch-{epoch + 1:04d}-*.png")):
+                with Image.open(path) as picture:
+                    pixels = np.atleast_3d(np.asarray(picture))[None]
+                tf.summary.image(path.stem.rpartition("-")[2], pixels, step=epoch)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Lets an epoch end with the averages that the optimizer keeps of the weights.
+
+    Validation and every callback that comes after this one see the averages; the next
+    epoch goes on with the weights themselves. At the end of `fit` Keras leaves the
+    averages in the model. (`keras.callbacks.SwapEMAWeights` loses the last bits of both
+    at each epoch, and ends with the weights themselves where the training stops early.)
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._weights: list[np.ndarray] = []  # while the model has the averages
+
+    def on_epoch_begin(self, epoch, logs=None):
+        pairs = zip(self.model.trainable_weights, self._weights, strict=False)
+        for variable, weight in pairs:
+            variable.assign(weight)
+        self._weights = []
+
+    def on_test_begin(self, logs=None):
+        self.on_epoch_end(None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._weights:
+            weights = self.model.trainable_weights
+            self._weights = [weight.numpy() for weight in weights]
+            self.model.optimizer.finalize_variable_values(weights)
+
+
 class BestWeights(keras.callbacks.Callback):
     """Keeps the weights of the best epoch, in a file of `keras_vae.training.state`.
 
     Args:
-        path: the file; it is written whenever the monitored metric is higher than ever
+        path: the file; it is written whenever the monitored metric is better than ever
             before.
-        monitor: the metric to compare; higher is better.
+        monitor: the metric to compare: of a `loss` less is better, else more.
     """
 
     def __init__(self, path: Path, monitor: str = "val_elbo"):
         super().__init__()
         self.path = Path(path)
         self.monitor = monitor
-        self.best = -np.inf
+        self.best = np.inf if self._is_loss else -np.inf
+
+    @property
+    def _is_loss(self):
+        return self.monitor.endswith("loss")
 
     def on_epoch_end(self, epoch, logs: Any = None):
-        if logs[self.monitor] > self.best:
-            self.best = logs[self.monitor]
+        value = logs[self.monitor]
+        if value < self.best if self._is_loss else value > self.best:
+            self.best = value
             weights = state.arrays_of(state.by_name(self.model.weights))
-            facts = {"epoch": epoch + 1, "monitor": self.monitor, "value": self.best}
+            facts = {"epoch": epoch + 1, "monitor": self.monitor, "value": value}
             state.write(self.path, weights, facts)
+
+    def restore(self) -> int:
+        """Gives the model the weights of the best epoch; returns its number, from 1."""
+        arrays, facts = state.read(self.path)
+        state.assign(self.path, arrays, state.by_name(self.model.weights))
+        return facts["epoch"]
+
+
+class TimeLeft(keras.callbacks.Callback):
+    """Says before each epoch but the first how long the training will take from there.
+
+    It takes the median of what whole epochs took, with validation and pictures.
+    """
+
+    def on_train_begin(self, logs=None):
+        # a deque is nothing that a `Checkpoint` takes to another process
+        self._ends = collections.deque([time.monotonic()])
+
+    def on_epoch_begin(self, epoch, logs: Any = None):
+        if len(self._ends) > 1:
+            took = [b - a for a, b in itertools.pairwise(self._ends)]
+            seconds = statistics.median(took) * (self.params["epochs"] - epoch)
+            print(f"About {duration(seconds)} left.", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._ends.append(time.monotonic())
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it, in one or two units.
+
+    Example:
+        >>> duration(3.2), duration(200), duration(5000)
+        ('3 s', '3 min', '1 h 23 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

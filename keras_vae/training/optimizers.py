@@ -3,25 +3,38 @@
 In Python, `VAE.compile` takes any optimizer of Keras.
 """
 
+from typing import Any
+
 import keras
 
+from keras_vae.errors import UsageError, number
 
-def adam(learning_rate) -> keras.optimizers.Optimizer:
+
+def adam(
+    learning_rate, clip_norm: float | None = None, ema: float | None = None
+) -> keras.optimizers.Optimizer:
     """Adam (Kingma & Ba 2015).
 
     Args:
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        clip_norm: float > 0, the most that the gradient of all weights may be long.
+        ema: float in (0, 1), what averages of the weights keep of themselves in a step.
 
     Returns:
         The optimizer.
 
+    Raises:
+        UsageError: If a number is out of its range.
+
     Example:
         >>> vae.compile(adam(1e-3))
     """
-    return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.Adam(learning_rate, **_common(clip_norm, ema))
 
 
-def muon(learning_rate) -> keras.optimizers.Optimizer:
+def muon(
+    learning_rate, clip_norm: float | None = None, ema: float | None = None
+) -> keras.optimizers.Optimizer:
     """Muon for the matrices (Jordan et al. 2024), Adam for the rest.
 
     A matrix moves along its gradient made orthogonal, so that rare directions are
@@ -35,15 +48,67 @@ def muon(learning_rate) -> keras.optimizers.Optimizer:
 
     Args:
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        clip_norm: float > 0, the most that the gradient of all weights may be long.
+        ema: float in (0, 1), what averages of the weights keep of themselves in a step.
 
     Returns:
         The optimizer.
+
+    Raises:
+        UsageError: If a number is out of its range.
 
     Example:
         >>> vae.compile(muon(5e-3))
     """
     return keras.optimizers.Muon(
-        learning_rate, weight_decay=None, adam_weight_decay=None, ns_steps=3
+        learning_rate,
+        weight_decay=None,
+        adam_weight_decay=None,
+        ns_steps=3,
+        **_common(clip_norm, ema),
+    )
+
+
+def _common(clip_norm, ema) -> dict[str, Any]:
+    """The arguments of every optimizer of Keras."""
+    if clip_norm is not None and number("clip_norm", clip_norm) == 0:
+        raise UsageError(f"clip_norm must be a number > 0. Got {clip_norm!r}.")
+    if ema is not None and not 0 < number("ema", ema, maximum=1) < 1:
+        raise UsageError(f"ema must be a number between 0 and 1. Got {ema!r}.")
+    averaged = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
+    return {"global_clipnorm": clip_norm, **averaged}
+
+
+def schedule(
+    learning_rate: float, warmup_steps: int = 0, decay_steps: int | None = None
+):
+    """A learning rate that rises linearly from 0, then stays or falls to 0.
+
+    Args:
+        learning_rate: float > 0, the highest.
+        warmup_steps: int >= 0, optimizer steps of the rise; 0 is none.
+        decay_steps: int > `warmup_steps`, the step at which it is 0 again, along half a
+            cosine (Loshchilov & Hutter 2017, without restarts); None stays.
+
+    Returns:
+        float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Example:
+        >>> [round(float(schedule(0.5, 2, 6)(step)), 2) for step in (0, 1, 2, 4, 6)]
+        [0.0, 0.25, 0.5, 0.25, 0.0]
+    """
+    schedules = keras.optimizers.schedules
+    if decay_steps is None:
+        if not warmup_steps:
+            return learning_rate
+        return schedules.PolynomialDecay(0.0, warmup_steps, learning_rate)
+    if not warmup_steps:
+        return schedules.CosineDecay(learning_rate, decay_steps)
+    return schedules.CosineDecay(
+        0.0,
+        decay_steps - warmup_steps,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
     )
 
 

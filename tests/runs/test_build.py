@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -74,3 +75,47 @@ def test_cosine_decay_ends_at_zero_with_the_last_epoch():
     expected = 0.5 * (1 + np.cos(np.pi * np.arange(13) / 12)) / 2
     np.testing.assert_allclose([rate(step) for step in range(13)], expected, atol=1e-7)
     assert build_optimizer(TrainConfig(), 60).learning_rate == TrainConfig.learning_rate
+
+
+@pytest.mark.parametrize("cosine_decay", [False, True])
+def test_the_warmup_of_the_learning_rate_is_given_in_epochs(cosine_decay):
+    config = TrainConfig(
+        learning_rate=0.5,
+        learning_rate_warmup=1.5,
+        cosine_decay=cosine_decay,
+        epochs=3,
+        batch_size=16,
+    )
+    rate = build_optimizer(config, 60)._learning_rate  # 4 steps an epoch
+    found = [float(rate(step)) for step in (0, 3, 6, 12)]
+    expected = [0, 0.25, 0.5, 0 if cosine_decay else 0.5]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_options_of_the_optimizer_reach_it(name):
+    config = TrainConfig(optimizer=name, clip_norm=2.5, ema=0.75)
+    made = build_optimizer(config, 64).get_config()
+    names = ("global_clipnorm", "use_ema", "ema_momentum")
+    assert [made[name] for name in names] == [2.5, True, 0.75]
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_precision_is_that_of_the_products_and_trains_alike(precision):
+    """As float32, but for what its products round: 2^-11 or 2^-8 of each."""
+    elbo = {}
+    for name in ("float32", precision):
+        vae = build(precision=name, learning_rate=1e-2)
+        config = TrainConfig(precision=name, learning_rate=1e-2)
+        optimizer = build_optimizer(config, 64)
+        vae.compile(optimizer, steps_per_execution=4, jit_compile=False)
+        history = vae.fit(images(64), batch_size=16, epochs=8, verbose=0).history
+        elbo[name] = history["elbo"]
+        assert vae.optimizer.iterations == 32
+    assert elbo["float32"][-1] > elbo["float32"][0] + 0.2
+    assert elbo[precision] == pytest.approx(elbo["float32"], abs=0.1)
+    assert {layer.compute_dtype for layer in vae.decoder.layers[1:]} == {precision}
+    assert {weight.dtype for weight in vae.trainable_weights} == {"float32"}
+    scaled = vae.optimizer.scale_loss(keras.ops.ones(()))
+    assert (scaled > 1) == (precision == "float16")
+    assert vae.generate(2).dtype == np.float32

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae.training.optimizers import OPTIMIZERS, adam, muon
+from keras_vae.errors import UsageError
+from keras_vae.training.optimizers import OPTIMIZERS, adam, muon, schedule
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -16,17 +17,74 @@ def test_optimizers_take_a_number_or_a_schedule(name):
     assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-7)
 
 
-def test_adam_is_that_of_the_paper():
-    """The first steps of Kingma & Ba (2015), algorithm 1, with Keras's epsilon."""
-    weight, optimizer = keras.Variable(np.float32([1.0, -2.0])), adam(0.1)
+@pytest.mark.parametrize("clip_norm", [None, 0.75])
+def test_adam_is_that_of_the_paper(clip_norm):
+    """The first steps of Kingma & Ba (2015), algorithm 1, with Keras's epsilon.
+
+    Clipped, gradients that are longer than the norm have its length (Pascanu et al.
+    2013, algorithm 1), all weights taken together.
+    """
+    first, second = (keras.Variable(np.float32([x])) for x in (1.0, -2.0))
+    optimizer = adam(0.1, clip_norm)
     expected, m, v = np.array([1.0, -2.0]), 0.0, 0.0
-    for step, gradient in enumerate([[0.5, -1.0], [0.25, 2.0]], 1):
+    for step, gradient in enumerate([[0.5, -1.0], [0.25, 0.5]], 1):
         gradient = np.array(gradient)
-        optimizer.apply([keras.ops.convert_to_tensor(np.float32(gradient))], [weight])
+        parts = [keras.ops.convert_to_tensor(np.float32([x])) for x in gradient]
+        optimizer.apply(parts, [first, second])
+        if clip_norm:  # the second is short enough
+            gradient = gradient * min(1, clip_norm / np.linalg.norm(gradient))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         scale = np.sqrt(v / (1 - 0.999**step)) + 1e-7
         expected = expected - 0.1 * m / (1 - 0.9**step) / scale
-    np.testing.assert_allclose(weight, expected, rtol=1e-5)
+    found = np.concatenate([first, second])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_averages_of_the_weights_are_kept_beside_them(name):
+    weight = keras.Variable(np.float32([1.0, -2.0]), name="bias")
+    plain = keras.Variable(np.float32([1.0, -2.0]), name="bias")
+    optimizer, without = OPTIMIZERS[name](0.1, ema=0.75), OPTIMIZERS[name](0.1)
+    average = None
+    for gradient in ([0.5, -1.0], [0.25, 2.0], [-1.0, 1.0]):
+        gradient = keras.ops.convert_to_tensor(np.float32(gradient))
+        optimizer.apply([gradient], [weight])
+        without.apply([gradient], [plain])
+        now = np.array(weight)
+        average = now if average is None else 0.75 * average + 0.25 * now
+    np.testing.assert_array_equal(weight, plain)
+    optimizer.finalize_variable_values([weight])
+    np.testing.assert_allclose(weight, average, rtol=1e-6)  # sums in float32
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip_norm": 0.0}, "clip_norm must be a number > 0. Got 0"),
+        ({"clip_norm": -1}, "clip_norm must be a number >= 0"),
+        ({"ema": 0}, "ema must be a number between 0 and 1. Got 0"),
+        ({"ema": 1.0}, "ema must be a number between 0 and 1"),
+        ({"ema": 1.5}, "ema must be a number <= 1"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        OPTIMIZERS[name](0.1, **options)
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+@pytest.mark.parametrize("decay", [None, 12])
+def test_a_schedule_rises_and_falls(warmup, decay):
+    steps = np.arange(14)
+    expected = np.full(14, 0.5)
+    if decay:
+        done = np.clip((steps - warmup) / (decay - warmup), 0, 1)
+        expected = 0.5 * (1 + np.cos(np.pi * done)) / 2
+    expected = np.where(steps < warmup, 0.5 * steps / max(warmup, 1), expected)
+    rate = schedule(0.5, warmup, decay)
+    found = [rate(step) if callable(rate) else rate for step in steps]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
 def test_muon_moves_matrices_along_every_direction_alike():
