@@ -16,7 +16,9 @@ from keras_vae.errors import DivergedError, ModelError, OutputError, Stopped, Us
 from keras_vae.files import locked
 from keras_vae.objectives.elbo import ELBO
 from keras_vae.training import state
+from keras_vae.training.callbacks import AveragedWeights
 from keras_vae.training.checkpoints import Checkpoint
+from keras_vae.training.optimizers import OPTIMIZERS, adam, schedule
 
 Y = np.arange(42) % 3
 
@@ -114,6 +116,11 @@ CASES = {
         )
     },
     "muon": {"optimizer": lambda: keras.optimizers.Muon(0.01)},
+    "risen, clipped, scaled": {
+        "optimizer": lambda: keras.optimizers.LossScaleOptimizer(
+            adam(schedule(0.01, 20, 44), clip_norm=5.0)
+        )
+    },
 }
 
 
@@ -144,6 +151,16 @@ def test_callbacks_go_on_where_they_were(make, images, tmp_path):
     assert cut == whole
     again = trained(vae, x, tmp_path / "cut", **more)  # nothing is left to do
     assert again == whole
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_averages_go_on_where_they_were(make, images, tmp_path, name):
+    vae = make(optimizer=lambda: OPTIMIZERS[name](0.01, ema=0.9))
+    more = {"others": lambda: [AveragedWeights()], "validation_data": images(9, seed=1)}
+    whole = trained(vae, images(42), tmp_path / "whole", **more)
+    assert trained(vae, images(42), tmp_path / "cut", (3, 4, 9), **more) == whole
+    trained(vae, images(42), tmp_path / "more", epochs=2, **more)
+    assert trained(vae, images(42), tmp_path / "more", **more) == whole
 
 
 @pytest.mark.parametrize("kind", ["split", "tf.data", "shuffled", "py", "steps"])
