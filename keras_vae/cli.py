@@ -84,8 +84,12 @@ def start_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter, and lets a GPU's memory grow.
 
     The chatter is written by C++ before any log level counts; while TensorFlow starts,
-    standard error is turned off. Errors in Python still arrive as exceptions.
+    standard error is turned off. Errors in Python still arrive as exceptions. Keras
+    imports two packages for wrappers and data that no command uses, if they are there,
+    which would take 120 MB.
     """
+    absent = [name for name in ("pandas", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # pyright: ignore
     sys.stderr.flush()
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -100,6 +104,8 @@ def start_tensorflow() -> None:
         os.dup2(standard_error, 2)
         os.close(standard_error)
         os.close(nowhere)
+        for name in absent:  # from here on they can be imported again
+            sys.modules.pop(name, None)
 
 
 def _is_out_of_memory(error):

@@ -64,6 +64,46 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
         assert not last_is_best or np.array_equal(last, other)
 
 
+def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(
+    options, tmp_path, capsys, monkeypatch
+):
+    """Both end before their 30 epochs, with the averaged weights of the best one."""
+    options += (
+        "--epochs 30 --learning-rate 0.02 --learning-rate-warmup 1.5 --cosine-decay "
+        "--clip-norm 20 --ema 0.5 --early-stopping 1 --precision float16"
+    ).split()
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert main([*options, "--output", str(whole)]) == 0
+    rows = history(whole)
+    losses = [float(row["val_loss"]) for row in rows]
+    best = int(np.argmin(losses)) + 1
+    assert best == len(rows) - 1 < 29
+    said = capsys.readouterr().out
+    assert (
+        f"The weights are those of epoch {best}, which has the least val_loss" in said
+    )
+    assert said.count(" left.") == len(rows) - 1
+    calls = iter(range(1000))
+
+    def killed(callback, epoch, logs=None):
+        if next(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_vae.training.callbacks.ImageGrids.on_epoch_begin", killed)
+        assert main([*options, "--output", str(cut)]) == 143
+    assert main(["--resume", "--output", str(cut)]) == 0
+    for name in ("metrics.json", f"samples/epoch-{len(rows):04d}-generated.png"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert history(cut) == rows
+    (vae, _), (other, _) = load_run(cut), load_run(whole)
+    (kept, _) = load_run(whole, best=True)
+    for a, b, c in zip(
+        vae.get_weights(), other.get_weights(), kept.get_weights(), strict=True
+    ):
+        assert np.array_equal(a, b) and np.array_equal(b, c)
+
+
 def test_more_epochs_are_trained_on_a_run_that_was_over(options, tmp_path):
     whole, more = tmp_path / "whole", tmp_path / "more"
     assert main([*options, "--output", str(whole)]) == 0

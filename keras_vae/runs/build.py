@@ -15,6 +15,10 @@ from keras_vae.networks import NETWORKS
 from keras_vae.objectives.table import OBJECTIVES
 from keras_vae.training.optimizers import OPTIMIZERS, schedule
 
+# in float16, to begin with: Keras's 2^15, for losses of about 1, overflows on hundreds
+# of nats, and the first steps, which matter most, would be left out
+LOSS_SCALE = 2.0**10
+
 
 def build_vae(
     config: TrainConfig,
@@ -145,5 +149,5 @@ def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Op
     )
     optimizer = _component(config, "optimizer", OPTIMIZERS, learning_rate=rate)
     if config.precision == "float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
+        return keras.optimizers.LossScaleOptimizer(optimizer, LOSS_SCALE)
     return optimizer
