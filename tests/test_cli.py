@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def test_running_out_of_memory_is_one_line(function, reason, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and reason in error
     assert error.endswith("Lower --batch-size or --steps.\n")
+
+
+def test_tensorflow_starts_without_packages_that_no_command_uses():
+    code = (
+        "import sys; from keras_vae.cli import start_tensorflow; start_tensorflow()\n"
+        "assert 'keras' in sys.modules and not {'pandas', 'sklearn'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_other_faults_keep_their_traceback():

@@ -148,7 +148,6 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ("--dataset {data} --early-stopping 0", 2, "early_stopping must be a whole"),
         ("--dataset {data} --ema 1", 2, "ema must be a number between 0 and 1"),
         ("--dataset {data} --clip-norm 0", 2, "clip_norm must be a number > 0"),
-        ("--dataset {data} --precision half", 2, "--precision"),
         (
             "--dataset {data} --early-stopping 2 --validation-images 0",
             2,
