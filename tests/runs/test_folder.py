@@ -21,6 +21,9 @@ def write(folder, epochs=1):
     with folder.written(TrainConfig(epochs=epochs, overwrite=True), FACTS) as new:
         new.best.write_bytes(b"")
         (new.samples / "epoch-0001-generated.png").write_bytes(b"")
+        events = new.tensorboard / "train" / "events.out.tfevents.1.host.2.0.v2"
+        events.parent.mkdir(parents=True)
+        events.write_bytes(b"")
         new.history.write_text("")
         new.model.write_bytes(b"")
     (folder.export / "saved_model").mkdir(parents=True)
@@ -54,6 +57,7 @@ def test_a_new_run_takes_the_place_of_an_old_one(folder, tmp_path):
         "thesis.tex",
         "src/main.py",
         "samples/me.png",
+        "tensorboard/mine",
         "export/app.html",
         "export/saved_model/notes.txt",
         ".export.partial-mine",

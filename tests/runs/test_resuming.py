@@ -55,6 +55,7 @@ def test_a_folder_without_a_run_has_nothing_to_resume(tmp_path):
         {"epochs": 9},
         {"resume": True, "elsewhere": True},
         {"checkpoint_every": (5, "minutes")},
+        {"tensorboard": True},
         {"export": ("none",)},
     ],
 )
@@ -68,6 +69,8 @@ def test_what_decides_no_number_may_change(folder, change):
         ({"batch_size": 32}, "with --batch-size 64, not 32; leave that option out"),
         ({"hidden": (30, 20)}, "with --hidden 30, not 30 20"),
         ({"optimizer": "muon"}, "with --optimizer adam, not muon"),
+        ({"ema": 0.9}, "with --ema None, not 0.9"),
+        ({"early_stopping": 3}, "with --early-stopping None, not 3"),
         ({"epochs": 4}, "with --epochs 5, not 4; epochs can only be raised"),
         ({"fused_steps": 1}, "with --fused-steps None, not 1"),
     ],
