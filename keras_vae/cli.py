@@ -80,13 +80,17 @@ def command(
     return exit_code
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(devices: bool = True) -> None:
     """Imports TensorFlow without its start-up chatter, and lets a GPU's memory grow.
 
     The chatter is written by C++ before any log level counts; while TensorFlow starts,
     standard error is turned off. Errors in Python still arrive as exceptions. Keras
     imports two packages for wrappers and data that no command uses, if they are there,
     which would take 120 MB.
+
+    Args:
+        devices: Whether its devices are started, too, as they are with its first
+            operation; after that no other devices can be chosen.
     """
     absent = [name for name in ("pandas", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # pyright: ignore
@@ -99,7 +103,8 @@ def start_tensorflow() -> None:
         for gpu in tf.config.list_physical_devices("GPU"):
             # otherwise TensorFlow takes all of it
             tf.config.experimental.set_memory_growth(gpu, True)
-        tf.zeros(1)  # starts the devices
+        if devices:
+            tf.zeros(1)
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)

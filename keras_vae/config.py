@@ -32,6 +32,8 @@ WHOLE_NUMBERS = {
     "seed": (0, 2**24 - 1),
     "early_stopping": (1, 1_000_000),
     "fused_steps": (1, 100_000),
+    "devices": (0, 1024),
+    "worker_timeout": (1, 1_000_000),
 }
 NUMBERS = {
     "learning_rate": (0, 1e30),
@@ -65,6 +67,8 @@ ADDED: tuple[dict[str, Any], ...] = (
         "ema": None,
         "early_stopping": None,
         "tensorboard": False,
+        "devices": 1,
+        "worker_timeout": 300,
     },
 )
 
@@ -152,6 +156,11 @@ class RunOptions:
     """The one seed of splits, weights, image order and noise."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the networks' products; weights, losses and exports are float32 always."""
+    devices: int = 1
+    """Of this machine to train on: GPUs, or, to try it, parts of the CPU; 0 is all
+    GPUs. Several machines are named by TF_CONFIG."""
+    worker_timeout: int = 300
+    """Seconds to wait for another machine."""
     fused_steps: int | None = None
     """Optimizer steps in one compiled call, an epoch's at most; None chooses, 1 is the
     stock Keras loop."""

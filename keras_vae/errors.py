@@ -48,6 +48,12 @@ class DivergedError(KerasVAEError):
     exit_code = 6
 
 
+class WorkerLostError(KerasVAEError):
+    """Another machine or process of the same training has ended, or never began."""
+
+    exit_code = 7
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what another's error says, in 150 printable characters at most.
 

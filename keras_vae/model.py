@@ -22,7 +22,8 @@ from keras_vae.distributions.sampling import in_float32
 from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import UsageError, whole_number
 from keras_vae.objectives.table import OBJECTIVES, check_latents
-from keras_vae.objectives.terms import Objective, Terms, weighted_mean
+from keras_vae.objectives.terms import Objective, Terms, share_of_mean
+from keras_vae.replicas import num_replicas
 from keras_vae.training.in_pieces import ROWS, InPieces
 from keras_vae.training.trainer import FusedModel
 
@@ -103,15 +104,14 @@ class VAE(FusedModel):
         self.latent_dim = self.decoder.inputs[0].shape[1]
         self.num_samples, self.num_classes = num_samples, num_classes
         self.binarization = parts.choice("binarization", binarization, BINARIZATIONS)
-        self.pixel_noise = keras.random.SeedGenerator(seed)
-        self.seed = seed
-        if latents is None:
-            latents = parts.one_level(posterior, prior, self.latent_dim, seed)
+        self.seed, self.pixel_noise = seed, keras.random.SeedGenerator(seed)
+        latents = latents or parts.one_level(posterior, prior, self.latent_dim, seed)
         self.latents = latents
         self.posterior, self.prior = latents.posterior, latents.prior  # to be tracked
         self.likelihood = parts.component(likelihood, LIKELIHOODS, Likelihood)
         self.objective = parts.component(objective, OBJECTIVES, Objective)
         check_latents(self.objective, latents)
+        self.couples_images = self.objective.couples_images
         parts.check_encoder(self.encoder, latents.num_params, self.latent_dim)
         parts.check_decoder(self.decoder, self.image_shape, self.likelihood)
         if not self.prior.built:
@@ -218,7 +218,7 @@ class VAE(FusedModel):
         """What the model is to explain: scaled images, binarized by the protocol."""
         x = self._scaled(x)
         if self.binarization == "dynamic":
-            noise = standard_uniform(ops.shape(x), self.pixel_noise, stream=2)
+            noise = standard_uniform(ops.shape(x), self.pixel_noise, 2, axis=0)
             x = ops.cast(noise < x, x.dtype)
         return x
 
@@ -232,7 +232,7 @@ class VAE(FusedModel):
             terms = self.terms(self._observed(x), label, weight, training=True)
             losses = self.objective.loss(terms)  # (B,)
             added = sum(self.losses)  # regularizers, and what a layer's call adds
-            loss = weighted_mean(losses, weight) + added
+            loss = share_of_mean(losses, weight) + added / num_replicas()
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_weights)
         pairs = zip(gradients, self.trainable_weights, strict=True)

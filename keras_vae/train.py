@@ -1,5 +1,6 @@
 """`python -m keras_vae.train`: data -> model -> fit -> metrics -> export."""
 
+import contextlib
 import dataclasses
 import gc
 import importlib.metadata
@@ -12,6 +13,7 @@ import sys
 import numpy as np
 
 from keras_vae.cli import command, start_tensorflow
+from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.errors import DataError, Stopped, UsageError
@@ -41,9 +43,12 @@ def train(config: TrainConfig) -> None:
         >>> train(TrainConfig(dataset="digits", output=Path("runs/a"), epochs=3))
     """
     folder = RunFolder(config.output)
-    if not config.resume:
+    worker, _ = place_in_cluster()
+    if not config.resume and worker == 0:  # it alone writes
         folder.check_output(config.overwrite, sources.location(config.dataset))
     _train(config, folder)
+    if worker:
+        return
     if config.export != ("none",):
         gc.collect()  # images and model of the training make room
         _export(config, folder)
@@ -62,20 +67,71 @@ def _train(config, folder):
         print(source.found, flush=True)
     _check_data(config, source)
     facts = _facts(source)
-    if config.resume:
-        check_resumable(config, facts, folder.to_resume())
+    resumed = folder.to_resume() if config.resume else None
+    if resumed is not None:
+        check_resumable(config, facts, resumed)
         config = dataclasses.replace(config, resume=False)
         writing = folder.resumed(config, facts)
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
-    start_tensorflow()
+    start_tensorflow(devices=False)
 
-    from keras_vae.runs.build import build_optimizer, build_vae
     from keras_vae.runs.model_file import save_model
+    from keras_vae.training.devices import chosen_strategy, is_chief
+
+    strategy = chosen_strategy(config.devices, config.worker_timeout)
+    start_tensorflow()
+    batch_size = min(config.batch_size, len(source.train))
+    with _scope(strategy, batch_size):
+        vae = _compiled(config, source, batch_size)
+    if not is_chief(strategy):
+        nowhere = folder.path / "none"  # only the chief's is written, or read anew
+        _fit(
+            vae, config, source, batch_size, resumed.checkpoints if resumed else nowhere
+        )
+        print("This worker is done; the first one writes the run.")
+        return
+    # only now: options that do not go together were refused above
+    with writing as run:
+        if run is not folder:
+            print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
+        write_text(run.environment, _environment())
+        shown = _some(source.train, NUM_INPUTS).images
+        save_png(image_grid(shown), run.samples / "inputs.png")
+        best, *others = _writers(config, source, run)
+        try:
+            _fit(vae, config, source, batch_size, run.checkpoints, [best, *others])
+        except Stopped as stopped:
+            again = f"python -m keras_vae.train --resume --output {folder}"
+            raise Stopped(f"{stopped} Go on with {again}.", stopped.number) from None
+        seconds = vae.compile_seconds
+        print(f"Compiling took {seconds:.1f} s, not counted in history.csv.")
+        if strategy is not None:  # the rest is done on one device
+            trained, vae = vae, _compiled(config, source, batch_size)
+            vae.set_weights(trained.get_weights())
+        if config.early_stopping:
+            epoch = best.restore(vae)
+            print(f"The weights are those of epoch {epoch}, with the least val_loss.")
+        save_model(vae, run)
+    _report(vae, config, source, folder, batch_size)
+
+
+def _scope(strategy, batch_size):
+    """Where a model for some devices is made."""
+    from keras_vae.training.strategy import check_divides
+
+    if strategy is None:
+        return contextlib.nullcontext()
+    check_divides(strategy, batch_size)
+    return strategy.scope()
+
+
+def _compiled(config, source, batch_size):
+    """The model with fresh weights and its optimizer."""
+    from keras_vae.runs.build import build_optimizer, build_vae
 
     num_images = len(source.train)
-    batch_size = min(config.batch_size, num_images)
     vae = build_vae(
         config,
         source.image_shape,
@@ -87,62 +143,60 @@ def _train(config, folder):
     if config.fused_steps:  # 1 is the stock loop
         steps = min(steps, max(2, math.ceil(num_images / batch_size)))
     vae.compile(build_optimizer(config, num_images), steps_per_execution=steps)
-    # only now: options that do not go together were refused above
-    with writing as run:
-        if run is not folder:
-            print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
-        write_text(run.environment, _environment())
-        shown = _some(source.train, NUM_INPUTS).images
-        save_png(image_grid(shown), run.samples / "inputs.png")
-        try:
-            _fit(vae, config, source, run, batch_size)
-        except Stopped as stopped:
-            again = f"python -m keras_vae.train --resume --output {folder}"
-            raise Stopped(f"{stopped} Go on with {again}.", stopped.number) from None
-        save_model(vae, run)
-    _report(vae, config, source, folder, batch_size)
+    return vae
 
 
-def _fit(vae, config, source, run, batch_size):
+def _fit(vae, config, source, batch_size, checkpoints, writers=()):
+    """Trains with a checkpoint in a folder, and what else writes, if this process does.
+
+    Averages and the end of the training are the same for all that train together.
+    """
     import keras
 
-    from keras_vae.training import callbacks
+    from keras_vae.training.callbacks import AveragedWeights
     from keras_vae.training.checkpoints import Checkpoint
 
-    validation = source.validation
-    shown = _some(validation or source.test, NUM_RECONSTRUCTED)
-    best = callbacks.BestWeights(run.best, "val_elbo" if validation else "elbo")
-    pictures = callbacks.ImageGrids(
-        run.samples, shown.images, shown.labels, seed=config.seed
-    )
-    chosen = []
-    if config.tensorboard:
-        chosen.append(callbacks.TensorBoard(run.tensorboard, run.samples))
-    if config.early_stopping:
-        best = callbacks.BestWeights(run.best, "val_loss")
-        patience = config.early_stopping
-        chosen.append(keras.callbacks.EarlyStopping("val_loss", patience=patience))
-    averages = [callbacks.AveragedWeights()] if config.ema else []
+    averages = [AveragedWeights()] if config.ema else []
+    stopping = []
+    if patience := config.early_stopping:
+        stopping = [keras.callbacks.EarlyStopping("val_loss", patience=patience)]
+    verbose = 1 if sys.stdout.isatty() else 2
     vae.fit(
         source.train,
         batch_size=batch_size,
         epochs=config.epochs,
-        validation_data=validation,
-        verbose=1 if sys.stdout.isatty() else 2,
+        validation_data=source.validation,
+        verbose=verbose if writers else 0,
         callbacks=[
             *averages,  # before all that look at the weights
-            callbacks.History(run.history),
-            best,
-            pictures,
-            *chosen,
-            callbacks.TimeLeft(),
-            Checkpoint(run.checkpoints, config.checkpoint_every, config.elsewhere),
+            *writers,
+            *stopping,
+            Checkpoint(checkpoints, config.checkpoint_every, config.elsewhere),
         ],
     )
-    print(f"Compiling took {vae.compile_seconds:.1f} s, not counted in history.csv.")
-    if config.early_stopping:
-        epoch = best.restore()
-        print(f"The weights are those of epoch {epoch}, which has the least val_loss.")
+
+
+def _writers(config, source, run):
+    """The callbacks that write to the run folder and to the screen."""
+    from keras_vae.training import callbacks
+
+    validation = source.validation
+    shown = _some(validation or source.test, NUM_RECONSTRUCTED)
+    pictures = callbacks.ImageGrids(
+        run.samples, shown.images, shown.labels, seed=config.seed
+    )
+    monitor = "val_elbo" if validation else "elbo"
+    found = [
+        callbacks.BestWeights(
+            run.best, "val_loss" if config.early_stopping else monitor
+        ),
+        callbacks.History(run.history),
+        pictures,
+        callbacks.TimeLeft(),
+    ]
+    if config.tensorboard:
+        found.append(callbacks.TensorBoard(run.tensorboard, run.samples))
+    return found
 
 
 def _some(split, number):

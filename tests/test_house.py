@@ -20,7 +20,7 @@ MOST_LINES = 350
 # A room imports of the levels below its own, and of itself.
 LEVELS = (
     ("errors",),
-    ("files", "options"),
+    ("cluster", "files", "options", "replicas"),
     ("cli", "data", "distributions", "networks", "objectives", "pictures"),
     ("flags", "parts", "testing", "training"),
     ("config",),
@@ -37,6 +37,7 @@ STRANGERS = {"training": ("distributions", "objectives", "networks", "config")}
 # A command answers --help, and a reader reads, without TensorFlow.
 LIGHT = (
     "keras_vae.cli",
+    "keras_vae.cluster",
     "keras_vae.config",
     "keras_vae.errors",
     "keras_vae.files",

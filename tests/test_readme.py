@@ -45,6 +45,17 @@ def test_the_python_way_runs(tmp_path, monkeypatch):
     assert again["config"].hidden == (8,)
 
 
+def test_the_way_with_a_strategy_runs(small_vae, images):
+    """With small networks, on the one device that this process has."""
+    parts = small_vae()
+    scope = {"keras": keras, "VAE": type(parts)}
+    scope |= {"encoder": parts.encoder, "decoder": parts.decoder}
+    code = block("import tensorflow as tf\n\nstrategy")
+    code = code.replace("MirroredStrategy()", 'MirroredStrategy(["CPU:0"])')
+    code = code.replace("train.images", "images").replace("1024", "16")
+    exec(compile(code, "README.md", "exec"), scope | {"images": images(40)})
+
+
 def test_the_onnx_way_runs(tmp_path, monkeypatch):
     from export import export_decoder
     from keras_vae.config import TrainConfig

@@ -79,9 +79,7 @@ def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(
     best = int(np.argmin(losses)) + 1
     assert best == len(rows) - 1 < 29
     said = capsys.readouterr().out
-    assert (
-        f"The weights are those of epoch {best}, which has the least val_loss" in said
-    )
+    assert f"The weights are those of epoch {best}, with the least val_loss" in said
     assert said.count(" left.") == len(rows) - 1
     calls = iter(range(1000))
 

@@ -103,6 +103,31 @@ def in_slices(batches: tf.data.Dataset, slice_steps: int) -> tf.data.Dataset:
     return batches.batch(slice_steps).map(padded)
 
 
+def rows_of_replicas(
+    batches: tf.data.Dataset, replicas: int, first: int, number: int
+) -> tf.data.Dataset:
+    """Each batch in equal parts, one after the other, of which some are kept.
+
+    Args:
+        batches: of tensors (B, ...).
+        replicas: int, parts of a batch; it divides B.
+        first: int, the first part that is kept.
+        number: int, parts that are kept.
+
+    Returns:
+        `tf.data.Dataset` of tensors (B / replicas, ...), `number` from each batch.
+    """
+
+    def parts(*batch):
+        kept = tuple(
+            tf.reshape(part, (replicas, -1, *part.shape[1:]))[first : first + number]
+            for part in batch
+        )
+        return tf.data.Dataset.from_tensor_slices(kept)
+
+    return batches.flat_map(parts).prefetch(2 * number)
+
+
 def evaluation_batches(
     images,
     labels,

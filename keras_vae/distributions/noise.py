@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_vae.replicas import elements, num_replicas
+
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)  # of Threefry-2x32
 
 
@@ -40,17 +42,19 @@ def threefry(key, count):
     return x, y
 
 
-def _uniform_pair(shape, seed_generator, stream):
+def _uniform_pair(places, seed_generator, stream):
     """Two independent tensors of float32 uniform numbers, multiples of 2**-24."""
     key = tf.unstack(tf.cast(seed_generator.next(), tf.uint32))
-    count = tf.cast(tf.reshape(tf.range(tf.reduce_prod(shape)), shape), tf.uint32)
+    count = tf.cast(places, tf.uint32)
     return [
         tf.cast(tf.bitwise.right_shift(bits, np.uint32(8)), tf.float32) * 2.0**-24
         for bits in threefry(key, (count, tf.fill(tf.shape(count), np.uint32(stream))))
     ]
 
 
-def standard_normal(shape, seed_generator, dtype="float32", stream: int = 0):
+def standard_normal(
+    shape, seed_generator, dtype="float32", stream: int = 0, axis: int | None = None
+):
     """Draws standard normal noise.
 
     By the transform of Box & Muller (1958), of `threefry`: sqrt(-2 log u) cos(2 pi v),
@@ -62,19 +66,28 @@ def standard_normal(shape, seed_generator, dtype="float32", stream: int = 0):
         dtype: of the result.
         stream: of those that a seed has, independent of each other, so that the parts
             of a model can share its seed: 0 for posteriors, 1 priors, 2 pixels.
+        axis: int, of the images of a batch: on several replicas the noise of an image
+            is what it has in the batch of one. None for the same noise on all.
 
     Returns:
         float tensor.
     """
-    number = tf.reduce_prod(shape)
-    u, v = _uniform_pair([(number + 1) // 2], seed_generator, stream)
+    places, number = elements(shape, axis)
+    half = (number + 1) // 2
+    alone = axis is None or num_replicas() == 1
+    pairs = tf.range(half) if alone else tf.math.floormod(places, half)
+    u, v = _uniform_pair(pairs, seed_generator, stream)
     radius, angle = ops.sqrt(-2.0 * ops.log(1.0 - u)), 2.0 * math.pi * v  # 1 - u > 0
+    if not alone:
+        wave = tf.where(places < half, ops.cos(angle), ops.sin(angle))
+        return ops.cast(radius * wave, dtype)
     # XLA stores what is concatenated; else it would draw anew at each use, and a
     # mixture prior uses every z as often as it has components
     noise = tf.concat([radius * ops.cos(angle), radius * ops.sin(angle)], axis=0)
     return ops.cast(tf.reshape(noise[:number], shape), dtype)
 
 
-def standard_uniform(shape, seed_generator, stream: int = 0):
+def standard_uniform(shape, seed_generator, stream: int = 0, axis: int | None = None):
     """Draws uniform noise in [0, 1), float32; see `standard_normal`."""
-    return _uniform_pair(shape, seed_generator, stream)[0]
+    places, _ = elements(shape, axis)
+    return _uniform_pair(places, seed_generator, stream)[0]

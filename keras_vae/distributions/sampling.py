@@ -134,10 +134,10 @@ class Sampling(keras.layers.Layer):
         Returns:
             float, of the shape of `like`, or (num_samples, ...).
         """
-        shape = ops.shape(like)
+        shape, axis = ops.shape(like), 0
         if num_samples is not None:
-            shape = (num_samples, *shape)
-        return standard_normal(shape, self.seed_generator, like.dtype)
+            shape, axis = (num_samples, *shape), 1
+        return standard_normal(shape, self.seed_generator, like.dtype, axis=axis)
 
     def call(self, inputs, num_samples: int | None = None):
         mean, log_var = inputs

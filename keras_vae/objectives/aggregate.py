@@ -42,6 +42,7 @@ class BetaTCVAE(Objective):
     """
 
     needs_factorized = True
+    couples_images = True
 
     def __init__(
         self,
@@ -123,6 +124,7 @@ class InfoVAE(Objective):
     """
 
     draws_from_prior = True
+    couples_images = True
 
     def __init__(
         self,

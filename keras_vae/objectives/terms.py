@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.replicas import num_replicas, total
+
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
@@ -74,6 +76,8 @@ class Objective(keras.layers.Layer, abc.ABC):
         needs_log_prob: Whether the posterior must have `log_prob` at any point.
         needs_factorized: Whether it must have `log_prob_per_dimension`.
         draws_from_prior: Whether `loss` draws from `terms.prior`.
+        couples_images: Whether the loss of an image depends on which others are in its
+            batch, other than by `weighted_mean`: then it needs all on one device.
         doubly_reparameterized: Whether log_posterior is to be taken with constant
             parameters, and `Terms.scale_z_gradient` handed over.
 
@@ -87,6 +91,7 @@ class Objective(keras.layers.Layer, abc.ABC):
     needs_log_prob = False
     needs_factorized = False
     draws_from_prior = False
+    couples_images = False
     doubly_reparameterized = False
 
     @abc.abstractmethod
@@ -99,7 +104,7 @@ class Objective(keras.layers.Layer, abc.ABC):
 
 
 def weighted_mean(values, weight):
-    """The mean over the images that count.
+    """The mean over the images that count, of all replicas.
 
     Args:
         values: float (B, ...).
@@ -108,9 +113,14 @@ def weighted_mean(values, weight):
     Returns:
         float (...).
     """
+    return total(share_of_mean(values, weight))
+
+
+def share_of_mean(values, weight):
+    """What this replica's images bring to `weighted_mean`; all of it if it is alone."""
     if weight is None:
-        return ops.mean(values, axis=0)
+        return ops.mean(values, axis=0) / num_replicas()
     weight = ops.cast(weight, values.dtype)
-    total = ops.maximum(ops.sum(weight), 1.0)
+    count = ops.maximum(total(ops.sum(weight)), 1.0)
     weight = ops.reshape(weight, (-1, *[1] * (len(values.shape) - 1)))
-    return ops.sum(weight * values, axis=0) / total
+    return ops.sum(weight * values, axis=0) / count

@@ -15,6 +15,8 @@ FREE = {
     "checkpoint_every",
     "tensorboard",
     "export",
+    "devices",  # at these the checkpoint looks
+    "worker_timeout",
 }
 
 

@@ -12,6 +12,7 @@ import keras
 from keras_vae.data import checks
 from keras_vae.data.splits import Split
 from keras_vae.errors import UsageError, whole_number
+from keras_vae.training.checkpoints import Checkpoint
 
 
 def size(name: str, value: Any, default: Any = None) -> Any:
@@ -137,3 +138,23 @@ def end_of_data(steps: int | None):
         if steps is None:
             warnings.filterwarnings("ignore", "Your input ran out of data")
         yield
+
+
+def checkpoint_among(callbacks) -> Checkpoint | None:
+    """The `Checkpoint` among the callbacks of `fit`, or None."""
+    found = [one for one in callbacks if isinstance(one, Checkpoint)]
+    if len(found) > 1:
+        raise UsageError(f"fit takes one Checkpoint; got {len(found)}.")
+    return found[0] if found else None
+
+
+def with_checkpoint_last(
+    callbacks, checkpoint: Checkpoint | None
+) -> list[keras.callbacks.Callback]:
+    """Callbacks with the checkpoint last: it saves what all others have done."""
+    if checkpoint is None:
+        return callbacks
+    others = [one for one in callbacks if one is not checkpoint]
+    if not any(isinstance(one, keras.callbacks.History) for one in others):
+        others.append(keras.callbacks.History())  # else Keras adds it behind
+    return [*others, checkpoint]

@@ -175,10 +175,10 @@ class BestWeights(keras.callbacks.Callback):
             facts = {"epoch": epoch + 1, "monitor": self.monitor, "value": value}
             state.write(self.path, weights, facts)
 
-    def restore(self) -> int:
-        """Gives the model the weights of the best epoch; returns its number, from 1."""
+    def restore(self, model) -> int:
+        """Gives a model the weights of the best epoch; returns its number, from 1."""
         arrays, facts = state.read(self.path)
-        state.assign(self.path, arrays, state.by_name(self.model.weights))
+        state.assign(self.path, arrays, state.by_name(model.weights))
         return facts["epoch"]
 
 

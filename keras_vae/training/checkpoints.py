@@ -35,8 +35,14 @@ from keras_vae.errors import (
 )
 from keras_vae.files import PREFIX, locked, written
 from keras_vae.training import state
+from keras_vae.training.devices import has_workers, is_chief
 from keras_vae.training.signals import noted_signals
-from keras_vae.training.surroundings import callback_state, restore_callback, versions
+from keras_vae.training.surroundings import (
+    callback_state,
+    difference,
+    restore_callback,
+    versions,
+)
 
 FORMAT = 1
 UNITS = ("epochs", "steps", "minutes")
@@ -147,13 +153,29 @@ class Checkpoint(keras.callbacks.Callback):
         """
         self._others = [one for one in callbacks if one is not self]
         self._begun = [callback_state(one) for one in self._others]
-        self._facts = {"settings": settings, "versions": versions()}
+        replicas = {"replicas": model.strategy.num_replicas_in_sync}
+        self._facts = {"settings": settings, "versions": versions() | replicas}
+        self._writes = is_chief(model.strategy)
+        self._alone = not has_workers(model.strategy)
         self._start, self._steps = start, steps
         if steps is None and self.unit != "epochs":
             raise UsageError(
                 f"A training on data of unknown length is saved in epochs; got every="
                 f"({self.every}, {self.unit!r}). Pass steps_per_epoch."
             )
+        with contextlib.ExitStack() as stack:
+            if self._writes:
+                stack.enter_context(self._owned_folder())
+            self._signal = stack.enter_context(noted_signals())
+            if self._found is not None:
+                self._check()
+                self._restore(model)
+            yield
+            if self._signal.number:
+                self._stop("after the last epoch")
+
+    @contextlib.contextmanager
+    def _owned_folder(self):
         with contextlib.ExitStack() as stack:
             try:
                 with written(self.folder):
@@ -164,15 +186,9 @@ class Checkpoint(keras.callbacks.Callback):
                     f"Another training saves to {self.folder}; wait for it, or choose "
                     "another folder."
                 ) from error
-            self._signal = stack.enter_context(noted_signals())
             for path in self.folder.glob(f"{PREFIX}epoch-*-step-*.safetensors"):
                 path.unlink()  # of a training that was killed
-            if self._found is not None:
-                self._check()
-                self._restore(model)
             yield
-            if self._signal.number:
-                self._stop("after the last epoch")
 
     def _check(self):
         path, _, facts = self._found
@@ -182,7 +198,7 @@ class Checkpoint(keras.callbacks.Callback):
         ):
             if kind == "versions" and self.elsewhere:
                 continue
-            name, before, now = _difference(facts[kind], self._facts[kind])
+            name, before, now = difference(facts[kind], self._facts[kind])
             if name:
                 raise ModelError(
                     f"{path.parent} holds a training with {name} {before}, not {now}; "
@@ -229,7 +245,7 @@ class Checkpoint(keras.callbacks.Callback):
             "steps": self._saved_steps >= self.every,
             "minutes": time.monotonic() - self._saved >= 60 * self.every,
         }
-        if due[self.unit] or self._signal.number:
+        if due[self.unit] or (self._signal.number and self._alone):
             self._save(self._epoch, done)
         if self._signal.number:
             self._stop(f"in epoch {self._epoch + 1}, after {done} of {steps} steps")
@@ -237,7 +253,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
         due = self.unit != "epochs" or (epoch + 1) % self.every == 0
-        if due or last or self._signal.number:
+        if due or last or (self._signal.number and self._alone):
             self._save(epoch + 1, 0)
         if self._signal.number:
             self._stop(f"after epoch {epoch + 1}")
@@ -256,10 +272,11 @@ class Checkpoint(keras.callbacks.Callback):
             "stopped": bool(self.model.stop_training),
             "callbacks": changed,
         }
-        name = f"epoch-{epoch:04d}-step-{step:06d}.safetensors"
-        state.write(self.folder / name, arrays, facts)
-        for path in self.generations()[KEPT:]:
-            path.unlink()
+        if self._writes:
+            name = f"epoch-{epoch:04d}-step-{step:06d}.safetensors"
+            state.write(self.folder / name, arrays, facts)
+            for path in self.generations()[KEPT:]:
+                path.unlink()
         self._saved, self._saved_steps = time.monotonic(), 0
 
     def _named(self):
@@ -279,25 +296,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _stop(self, where):
         number = self._signal.number
-        raise Stopped(f"Stopped {where}; all is saved in {self.folder}.", number)
-
-
-def among(callbacks) -> Checkpoint | None:
-    """The `Checkpoint` among the callbacks of `fit`, or None."""
-    found = [one for one in callbacks if isinstance(one, Checkpoint)]
-    if len(found) > 1:
-        raise UsageError(f"fit takes one Checkpoint; got {len(found)}.")
-    return found[0] if found else None
-
-
-def ordered(callbacks, checkpoint: Checkpoint | None) -> list[keras.callbacks.Callback]:
-    """Callbacks with the checkpoint last: it saves what all others have done."""
-    if checkpoint is None:
-        return callbacks
-    others = [one for one in callbacks if one is not checkpoint]
-    if not any(isinstance(one, keras.callbacks.History) for one in others):
-        others.append(keras.callbacks.History())  # else Keras adds it behind
-    return [*others, checkpoint]
+        # workers are not at the same step when the signal comes
+        saved = "all is saved" if self._alone else "what was saved before is"
+        raise Stopped(f"Stopped {where}; {saved} in {self.folder}.", number)
 
 
 def _checked(path, facts) -> Start:
@@ -336,15 +337,3 @@ def _skip_calls(model, steps):
         return model.get_metrics_result()
 
     model.train_function = skip
-
-
-def _difference(before, now, name="") -> tuple[str, Any, Any]:
-    """The first name under which two JSON values differ, or an empty one."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*now, *(key for key in before if key not in now)]:
-            inner = f"{name}.{key}" if name else key
-            found = _difference(before.get(key), now.get(key), inner)
-            if found[0]:
-                return found
-        return "", None, None
-    return ("", None, None) if before == now else (name, before, now)

@@ -10,8 +10,6 @@ from keras import ops
 
 from keras_vae.data import checks, streams
 from keras_vae.data.adapters import stream_of
-from keras_vae.data.batches import one_batch
-from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.checks import ImageSpec
 from keras_vae.data.splits import SupportsArray
 from keras_vae.training import arguments
@@ -30,7 +28,7 @@ class ImageModel(keras.Model):
     image_shape: tuple[int, int, int]
     num_classes: int | None
     seed: int
-    _fused = _fused_test = False  # whether batches come in slices
+    couples_images = False  # whether a step needs all images of a batch together
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -102,24 +100,6 @@ class ImageModel(keras.Model):
             return super().predict(inputs, batch_size, verbose, steps, callbacks)
         finally:
             self.steps_per_execution = chosen
-
-    @each_model_once()
-    def train_on_batch(
-        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
-    ):
-        """One step on one batch of arrays; see `keras.Model.train_on_batch`."""
-        arguments.refuse_class_weight(class_weight)
-        self._fused = False
-        batch = one_batch(x, y, sample_weight, self.image_spec)
-        return super().train_on_batch(*batch, return_dict=return_dict)
-
-    @each_model_once()
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """The metrics of one batch of arrays; see `keras.Model.test_on_batch`."""
-        self._fused_test = False
-        batch = one_batch(x, y, sample_weight, self.image_spec, self.preparation)
-        with self.noise_of(EVALUATION_SEED):
-            return super().test_on_batch(*batch, return_dict=return_dict)
 
     def predict_on_batch(self, x):
         """Reconstructs one batch of arrays; see `predict`."""

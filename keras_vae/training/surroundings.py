@@ -71,6 +71,18 @@ def settings_of(**values: Any) -> dict[str, Any]:
     return json.loads(re.sub(r'"([A-Za-z][A-Za-z0-9_]*?)_\d+"', r'"\1"', text))
 
 
+def difference(before, now, name="") -> tuple[str, Any, Any]:
+    """The first name under which two JSON values differ, or an empty one."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            inner = f"{name}.{key}" if name else key
+            found = difference(before.get(key), now.get(key), inner)
+            if found[0]:
+                return found
+        return "", None, None
+    return ("", None, None) if before == now else (name, before, now)
+
+
 def callback_state(
     callback: keras.callbacks.Callback, arrays: dict[str, np.ndarray] | None = None
 ) -> dict[str, Any]:

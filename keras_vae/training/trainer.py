@@ -1,104 +1,26 @@
 """A Keras model whose `fit` and `evaluate` run many steps in one program.
 
-`FusedModel` is the Keras side of `keras_vae.training.fused_steps`: it takes whatever a
-user passes to `fit` as `keras_vae.data.batches.Batches`, and chooses how many steps go
-into a call.
+`FusedModel` takes whatever a user passes to `fit` as `keras_vae.data.batches.Batches`;
+how its steps are run is in `keras_vae.training.step_loop`.
 """
 
 import contextlib
 
-import keras
-import tensorflow as tf
-
 from keras_vae.data import streams
-from keras_vae.data.batches import Batches, batches_of
+from keras_vae.data.batches import batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.data.splits import divided
 from keras_vae.data.start import Start
-from keras_vae.errors import whole_number
-from keras_vae.training import arguments, checkpoints
+from keras_vae.training import arguments
 from keras_vae.training.divergence import guarded
-from keras_vae.training.fused_steps import FusedFunction, automatic_steps
-from keras_vae.training.image_model import ImageModel
-from keras_vae.training.strategy import check_one_device
+from keras_vae.training.step_loop import StepLoop
+from keras_vae.training.strategy import is_replicated, together
 from keras_vae.training.surroundings import settings_of
 from keras_vae.training.tracing import each_model_once
 
 
-class FusedModel(ImageModel):
+class FusedModel(StepLoop):
     """An `ImageModel` that trains many steps in one call."""
-
-    def compile(
-        self,
-        optimizer="adam",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        run_eagerly: bool = False,
-        steps_per_execution: int | str = "auto",
-        jit_compile: bool | str = "auto",
-        auto_scale_loss: bool = True,
-    ):
-        """Configures training; see `keras.Model.compile`.
-
-        Args:
-            optimizer: A name or a `keras.optimizers.Optimizer`.
-            loss: Refused, the objective is the loss.
-            loss_weights: Refused.
-            metrics: Refused, the terms of the objective are the metrics.
-            weighted_metrics: Refused.
-            run_eagerly: bool; see `keras.Model.compile`.
-            steps_per_execution: int, the training steps in one compiled call;
-                `"auto"` chooses a third of a second's worth at most; 1 is the stock
-                Keras loop. It changes the speed, not the result.
-            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
-                convolutions on a CPU, where XLA is slow. It too changes the speed, not
-                the result.
-            auto_scale_loss: bool; see `keras.Model.compile`.
-
-        Raises:
-            UsageError: If a loss or a metric is given, or no number of steps.
-        """
-        arguments.refuse_losses(loss, loss_weights, metrics, weighted_metrics)
-        if steps_per_execution != "auto":
-            whole_number("steps_per_execution", steps_per_execution)
-        self._steps_per_execution = steps_per_execution
-        self._jit_compile_choice = jit_compile
-        if jit_compile == "auto":
-            jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
-                _has_convolutions(self)
-            )
-        super().compile(
-            optimizer,
-            run_eagerly=run_eagerly,
-            steps_per_execution=self._stock_steps,
-            jit_compile=jit_compile and not run_eagerly,
-            auto_scale_loss=auto_scale_loss,
-        )
-        self.optimizer.build(self.trainable_variables)
-        # now, for callbacks may change its learning rate
-        serialized = keras.saving.serialize_keras_object(self.optimizer)
-        self._compiled_as = settings_of(optimizer=serialized)
-
-    @property
-    def _stock_steps(self) -> int:
-        """What the attribute of Keras is where nothing has been chosen yet."""
-        number = self._steps_per_execution
-        return 1 if isinstance(number, str) else number
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return {}
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "steps_per_execution": self._steps_per_execution,
-            "jit_compile": self._jit_compile_choice,
-            "run_eagerly": self.run_eagerly,
-        }
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
 
     @each_model_once()
     @streams.in_one_sentence()
@@ -160,12 +82,12 @@ class FusedModel(ImageModel):
                 `callbacks` hold a `TerminateOnNaN`.
         """
         self._assert_compile_called("fit")
-        check_one_device(self)
+        self._replicated = is_replicated(self)
         arguments.refuse_class_weight(class_weight)
         callbacks = guarded(callbacks)
         steps_per_epoch = arguments.size("steps_per_epoch", steps_per_epoch)
         start = Start(arguments.first_epoch(callbacks, initial_epoch))
-        if (checkpoint := checkpoints.among(callbacks)) is not None:
+        if (checkpoint := arguments.checkpoint_among(callbacks)) is not None:
             start = checkpoint.find() or start
             if checkpoint.stopped:
                 epochs = start.epoch
@@ -200,25 +122,17 @@ class FusedModel(ImageModel):
             )
             arguments.check_passes(validation, epochs - start.epoch)
             validation_data, validation_steps = self._prepared(validation)
-        callbacks = checkpoints.ordered(callbacks, checkpoint)
+        callbacks = arguments.with_checkpoint_last(callbacks, checkpoint)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(together(self.strategy))
             stack.enter_context(arguments.end_of_data(batches.steps))
             if checkpoint is not None:
-                settings = settings_of(
-                    model=self,
-                    **self._compiled_as,
-                    jit_compile=self.jit_compile,
-                    stock_loop=not self._fused,
-                    batch_size=batches.spec[0].shape[0],
-                    steps_per_epoch=batches.steps,
-                    shuffle=bool(shuffle),
-                    data=batches.digest(),
-                )
+                settings = self._settings(batches, shuffle)
                 stack.enter_context(
                     checkpoint.running(self, callbacks, settings, start, batches.steps)
                 )
             return super().fit(
-                batches.dataset(self.steps_per_execution if self._fused else None),
+                self._dataset(batches, self._fused),
                 epochs=epochs,
                 verbose=verbose,
                 callbacks=callbacks,
@@ -229,6 +143,19 @@ class FusedModel(ImageModel):
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
+
+    def _settings(self, batches, shuffle):
+        """What must be as it was where a training goes on."""
+        return settings_of(
+            model=self,
+            **self._compiled_as,
+            jit_compile=self.jit_compile,
+            stock_loop=not self._fused,
+            batch_size=batches.spec[0].shape[0],
+            steps_per_epoch=batches.steps,
+            shuffle=bool(shuffle),
+            data=batches.digest(),
+        )
 
     @each_model_once()
     @streams.in_one_sentence()
@@ -266,7 +193,7 @@ class FusedModel(ImageModel):
             DivergedError: If one of them is NaN or infinite.
         """
         self._assert_compile_called("evaluate")
-        check_one_device(self)
+        self._replicated = is_replicated(self)
         if not kwargs.get("_use_cached_eval_dataset"):  # else `fit` has prepared it
             batches = self._evaluation_batches(
                 x,
@@ -278,7 +205,11 @@ class FusedModel(ImageModel):
             self._choose_steps(batches)
             x, steps = self._prepared(batches)
             callbacks = guarded(callbacks)
-        with self.noise_of(EVALUATION_SEED), arguments.end_of_data(steps):
+        with (
+            together(self.strategy),
+            self.noise_of(EVALUATION_SEED),
+            arguments.end_of_data(steps),
+        ):
             return super().evaluate(
                 x,
                 verbose=verbose,
@@ -300,51 +231,4 @@ class FusedModel(ImageModel):
     def _prepared(self, batches):
         """Evaluation data and their number of steps, in slices as chosen before."""
         self._fused_test = self._is_fused(batches)
-        slice_steps = self.steps_per_execution if self._fused_test else None
-        return batches.dataset(slice_steps), batches.steps
-
-    def _choose_steps(self, batches: Batches):
-        """Decides how many steps go into a call."""
-        number = self._stock_steps
-        if self.run_eagerly:
-            number = 1
-        elif self._steps_per_execution == "auto":
-            number = automatic_steps(self, batches.spec, batches.steps)
-        while batches.divisible and batches.steps and batches.steps % number:
-            number -= 1
-        self.steps_per_execution = number
-
-    def _is_fused(self, batches):
-        """Whether the steps run in slices, as they do but where one step was asked for.
-
-        Those of unknown number always do: the stock loop would begin one step too many,
-        and draw noise for it, to find out that the data have ended.
-        """
-        counted = batches.steps is not None and not batches.may_end
-        stock = self._steps_per_execution == 1 and counted
-        return not self.run_eagerly and not stock
-
-    def make_train_function(self, force=False):
-        if not self._fused:
-            stale = isinstance(self.train_function, FusedFunction)
-            super().make_train_function(force or stale)
-        elif force or not isinstance(self.train_function, FusedFunction):
-            self.train_function = FusedFunction(self, self.train_step)
-
-    def make_test_function(self, force=False):
-        if not self._fused_test:
-            stale = isinstance(self.test_function, FusedFunction)
-            super().make_test_function(force or stale)
-        elif force or not isinstance(self.test_function, FusedFunction):
-            self.test_function = FusedFunction(self, self.test_step)
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds spent so far on compiling the fused training steps."""
-        function = self.train_function
-        return function.compile_seconds if isinstance(function, FusedFunction) else 0.0
-
-
-def _has_convolutions(model):
-    kernels = [weight for weight in model.weights if weight.name == "kernel"]
-    return any(len(kernel.shape) > 2 for kernel in kernels)
+        return self._dataset(batches, self._fused_test), batches.steps

@@ -5,9 +5,11 @@ otherwise, on the same images, in a process of its own, one epoch in turn. To ad
 function like those in `peers`, and a row in `CONTENDERS`.
 """
 
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from keras_vae.cli import command, start_tensorflow
 from keras_vae.data import sources
@@ -43,17 +45,21 @@ class TrainingConfig:
     """A JSON file to write."""
 
 
-def ours(images, batch_size, done, precision="float32"):
+def ours(images, batch_size, done, precision="float32", devices=1, steps: Any = "auto"):
     """This package as it comes: `fit` on the uint8 array, with all its metrics."""
-    start_tensorflow()
+    start_tensorflow(devices=False)
     import keras
 
     from keras_vae.config import TrainConfig
     from keras_vae.runs.build import build_vae
+    from keras_vae.training.devices import chosen_strategy
 
-    config = TrainConfig(precision=precision)
-    vae = build_vae(config, images.shape[1:], num_images=len(images))
-    vae.compile(keras.optimizers.Adam(peers.LEARNING_RATE))
+    strategy = chosen_strategy(devices, timeout=60)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        config = TrainConfig(precision=precision)
+        vae = build_vae(config, images.shape[1:], num_images=len(images))
+        adam = keras.optimizers.Adam(peers.LEARNING_RATE)
+        vae.compile(adam, steps_per_execution=steps)
     done()
     vae.fit(
         images,
@@ -89,7 +95,7 @@ def benchmark(config: TrainingConfig) -> int:
     print(f"{source.provenance} Batch size {config.batch_size}.", flush=True)
 
     chosen = dict.fromkeys(["ours", *(config.contenders or CONTENDERS)])
-    pieces, starts, errors = _take_turns(
+    pieces, starts, errors = take_turns(
         {name: CONTENDERS[name] for name in chosen},
         (images, config.batch_size),
         config.rounds,
@@ -124,7 +130,7 @@ def benchmark(config: TrainingConfig) -> int:
     return int(any(result["trains"] is False for result in results.values()))
 
 
-def _take_turns(functions, arguments, rounds):
+def take_turns(functions, arguments, rounds):
     """Starts all, then has them work in turn; what they did, and who could not."""
     contenders, pieces, starts, errors = {}, {}, {}, {}
 

@@ -104,7 +104,7 @@ def test_the_weights_of_the_best_epoch_are_kept(small_vae, images, tmp_path):
     for found, expected in zip(other.get_weights(), states[1], strict=True):
         np.testing.assert_array_equal(found, expected)
     assert list(tmp_path.iterdir()) == [path]
-    assert weights.restore() == 2
+    assert weights.restore(weights.model) == 2
     for found, expected in zip(vae.get_weights(), states[1], strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -114,7 +114,7 @@ def test_of_a_loss_less_is_better(small_vae, tmp_path):
     weights.set_model(small_vae())
     for epoch, loss in enumerate([5.0, 3.0, 4.0]):
         weights.on_epoch_end(epoch, {"val_loss": loss})
-    assert weights.restore() == 2 and weights.best == 3.0
+    assert weights.restore(weights.model) == 2 and weights.best == 3.0
 
 
 class Seen(keras.callbacks.Callback):
