@@ -16,15 +16,27 @@ import pytest
 OPTIONS = "--hidden 8 --latent-dim 2 --batch-size 16 --epochs 3 --export none".split()
 
 
-def started(rows, output, *options, **environment):
-    command = [sys.executable, "-m", "keras_vae.train", "--dataset", str(rows)]
-    return subprocess.Popen(
-        [*command, *OPTIONS, "--output", str(output), *options],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def started():
+    """Starts trainings, each a process; those that are left are killed."""
+    processes = []
+
+    def started(rows, output, *options, **environment):
+        command = [sys.executable, "-m", "keras_vae.train", "--dataset", str(rows)]
+        process = subprocess.Popen(
+            [*command, *OPTIONS, "--output", str(output), *options],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield started
+    for process in processes:
+        with process:  # closes its pipes
+            process.kill()
 
 
 def workers(number):
@@ -49,7 +61,7 @@ def history(run):
 
 
 @pytest.fixture(scope="module")
-def alone(rows, tmp_path_factory):
+def alone(started, rows, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "alone"
     process = started(rows, run)
     _, errors = process.communicate(timeout=300)
@@ -57,7 +69,7 @@ def alone(rows, tmp_path_factory):
     return run
 
 
-def test_two_devices_end_as_one_does(rows, alone, tmp_path):
+def test_two_devices_end_as_one_does(started, rows, alone, tmp_path):
     process = started(rows, tmp_path / "run", "--devices", "2")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -70,7 +82,7 @@ def test_two_devices_end_as_one_does(rows, alone, tmp_path):
     assert (tmp_path / "run" / "model.keras").is_file()
 
 
-def test_two_workers_end_as_one_does_and_one_writes(rows, alone, tmp_path):
+def test_two_workers_end_as_one_does_and_one_writes(started, rows, alone, tmp_path):
     run = tmp_path / "run"
     both = [started(rows, run, TF_CONFIG=text) for text in workers(2)]
     said = [process.communicate(timeout=300) for process in both]
@@ -80,7 +92,9 @@ def test_two_workers_end_as_one_does_and_one_writes(rows, alone, tmp_path):
     np.testing.assert_allclose(history(run), history(alone), rtol=1e-4)
 
 
-def test_a_killed_worker_ends_the_other_and_the_run_is_resumed(rows, alone, tmp_path):
+def test_a_killed_worker_ends_the_other_and_the_run_is_resumed(
+    started, rows, alone, tmp_path
+):
     run = tmp_path / "run"
     options = ["--worker-timeout", "30"]
     # epochs enough that one is running when the worker is killed
@@ -118,7 +132,7 @@ def test_a_killed_worker_ends_the_other_and_the_run_is_resumed(rows, alone, tmp_
     np.testing.assert_allclose(history(run)[:3], history(alone), rtol=1e-4)
 
 
-def test_a_worker_that_is_alone_says_so(rows, tmp_path):
+def test_a_worker_that_is_alone_says_so(started, rows, tmp_path):
     first, _ = workers(2)
     process = started(rows, tmp_path / "run", "--worker-timeout", "3", TF_CONFIG=first)
     _, errors = process.communicate(timeout=120)
@@ -139,7 +153,9 @@ def test_a_worker_that_is_alone_says_so(rows, tmp_path):
         (["--devices", "-1"], "devices must be"),
     ],
 )
-def test_what_several_devices_cannot_do_is_one_line(rows, tmp_path, options, message):
+def test_what_several_devices_cannot_do_is_one_line(
+    started, rows, tmp_path, options, message
+):
     process = started(rows, tmp_path / "run", *options)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
