@@ -36,6 +36,8 @@ def test_config_comes_back_from_json_with_no_default_left():
         ema=0.99,
         cosine_decay=True,
         early_stopping=6,
+        devices=4,
+        worker_timeout=7,
         validation_images=11,
         network="conv",
         hidden=(5, 6),
