@@ -13,7 +13,7 @@ def one_of(table: str):
 
 
 COMPONENTS = {  # axis -> its table
-    "network": "keras_vae.networks.NETWORKS",
+    "network": "keras_vae.networks.table.NETWORKS",
     "posterior": "keras_vae.distributions.table.POSTERIORS",
     "prior": "keras_vae.distributions.table.PRIORS",
     "likelihood": "keras_vae.distributions.table.LIKELIHOODS",
@@ -21,7 +21,8 @@ COMPONENTS = {  # axis -> its table
     "optimizer": "keras_vae.training.optimizers.OPTIMIZERS",
 }
 AXES = COMPONENTS | {"binarization": "keras_vae.data.binarization.BINARIZATIONS"}
-NAMES = {"activation": "keras_vae.networks.ACTIVATIONS"}  # options that name something
+# options that name something
+NAMES = {"activation": "keras_vae.networks.layers.ACTIVATIONS"}
 
 # arguments that the run gives a component: no options
 GIVEN = {"seed", "num_classes", "num_images", "output_bias", "warmup_steps"}
@@ -76,6 +77,8 @@ def annotation(name, flag):
     """What the command line is told of a component's option."""
 
     def text(value):
+        if value is None:
+            return "chosen from the images"
         return " ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
     components: dict[str, list[str]] = {}  # by default

@@ -12,7 +12,8 @@ from keras_vae.distributions.posteriors import Posterior
 from keras_vae.distributions.priors import Prior
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError, unknown
-from keras_vae.networks import ends_in_sigmoid, mlp
+from keras_vae.networks.layers import ends_in_sigmoid
+from keras_vae.networks.mlp import mlp
 from keras_vae.objectives.table import OBJECTIVES
 
 

@@ -33,7 +33,7 @@ def small_vae():
     import keras
 
     from keras_vae.model import VAE
-    from keras_vae.networks import mlp
+    from keras_vae.networks.mlp import mlp
 
     def small_vae(shape=(6, 5, 1), latent_dim=3, seed=1, num_classes=None, **kwargs):
         encoder, decoder = mlp(

@@ -21,7 +21,7 @@ from keras_vae.distributions.latents import OneLevel
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import NETWORKS
+from keras_vae.networks.table import NETWORKS
 from keras_vae.objectives.table import OBJECTIVES, check_latents
 
 LATENT_DIM, IMAGES = 2, 12

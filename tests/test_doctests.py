@@ -58,7 +58,7 @@ def names():
     from keras_vae.distributions import latents, priors, table
     from keras_vae.distributions.likelihoods import bits_per_dimension
     from keras_vae.model import VAE
-    from keras_vae.networks import mlp
+    from keras_vae.networks.mlp import mlp
     from keras_vae.objectives.table import OBJECTIVES
     from keras_vae.objectives.terms import Objective
     from keras_vae.runs.folder import RunFolder

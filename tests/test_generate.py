@@ -11,7 +11,7 @@ from export import export_decoder
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.generate import generate, main
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 def exported(folder, num_classes=None, prior="standard_normal"):

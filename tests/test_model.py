@@ -14,7 +14,7 @@ from keras_vae.distributions.posteriors import DiagonalGaussian
 from keras_vae.distributions.sampling import Sampling
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 from keras_vae.runs.build import build_vae
 
 

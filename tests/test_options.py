@@ -15,8 +15,8 @@ def test_choices_are_the_keys_of_the_table(table):
 
 
 def test_a_table_that_is_not_there_is_an_error():
-    with pytest.raises(LookupError, match="keras_vae.networks has no table NETS"):
-        choices("keras_vae.networks.NETS")
+    with pytest.raises(LookupError, match="keras_vae.networks.table has no table NETS"):
+        choices("keras_vae.networks.table.NETS")
 
 
 def test_options_have_type_default_and_meaning():
@@ -28,7 +28,7 @@ def test_options_have_type_default_and_meaning():
 
 
 def test_what_a_row_of_the_table_fixes_is_no_option():
-    networks = options_of("keras_vae.networks.NETWORKS")
+    networks = options_of("keras_vae.networks.table.NETWORKS")
     assert "gated" not in networks["mlp"] and "gated" not in networks["gated_mlp"]
     assert networks["gated_mlp"]["hidden"].default == (400,)
 

@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 def test_own_networks_with_two_heads(images):

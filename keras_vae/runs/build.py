@@ -11,7 +11,7 @@ from keras_vae.config import TrainConfig
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import NETWORKS
+from keras_vae.networks.table import NETWORKS
 from keras_vae.objectives.table import OBJECTIVES
 from keras_vae.training.optimizers import OPTIMIZERS, schedule
 

@@ -15,7 +15,7 @@ from keras_vae.distributions.priors import Prior, StandardNormal
 from keras_vae.distributions.sampling import bound_log_var
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 from keras_vae.testing import check_latents
 from keras_vae.training.checkpoints import Checkpoint
 

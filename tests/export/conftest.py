@@ -1,7 +1,7 @@
 import pytest
 
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from keras_vae.distributions.portable_noise import noise
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.files import sha256_of
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 RUNNER = Path(runtimes.__file__).parent / "python_onnxruntime.py"
 

@@ -18,7 +18,9 @@ from export.to_onnx import convert, write_onnx
 from keras_vae.distributions.table import PRIORS
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import ACTIVATIONS, NETWORKS, mlp
+from keras_vae.networks.layers import ACTIVATIONS
+from keras_vae.networks.mlp import mlp
+from keras_vae.networks.table import NETWORKS
 
 
 def decoder_with(layer):

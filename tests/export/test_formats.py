@@ -19,7 +19,7 @@ from export.verify import verify
 from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 ROOT = Path(export.__file__).parent.parent
 

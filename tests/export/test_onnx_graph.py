@@ -2,7 +2,7 @@ from export.to_onnx import write_onnx
 from keras_vae.distributions.logistic_mixture import DiscretizedLogisticMixture
 from keras_vae.files import sha256_of
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 def test_onnx_bytes_are_reproducible_where_nodes_can_change_places(tmp_path):

@@ -13,7 +13,7 @@ from export.parity import (
 )
 from export.to_onnx import write_onnx
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from keras_vae.errors import OutputError
 from keras_vae.files import sha256_of
 from keras_vae.generate import generate
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 def tiny_vae():

@@ -14,7 +14,7 @@ from export.verify import verify
 from keras_vae.errors import ModelError
 from keras_vae.files import sha256_of
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 
 @pytest.fixture(scope="module")

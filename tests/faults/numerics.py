@@ -12,7 +12,7 @@ from keras_vae.data.splits import ArraySplit
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS
 from keras_vae.errors import DataError, DivergedError
 from keras_vae.model import VAE
-from keras_vae.networks import NETWORKS
+from keras_vae.networks.table import NETWORKS
 from tests.faults import runs
 from tests.faults.tally import Tally
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 SHAPE = (6, 5, 1)
 

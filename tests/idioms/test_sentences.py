@@ -12,7 +12,7 @@ from keras_vae.data.splits import ArraySplit
 from keras_vae.distributions.sampling import Sampling
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 X = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), np.uint8)
 FLOATS = X / np.float32(255)

@@ -13,7 +13,7 @@ from keras_vae.errors import DivergedError, UsageError
 from keras_vae.metrics.log_likelihood import estimate as compiled_estimate
 from keras_vae.metrics.log_likelihood import summary
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 SHAPE, SIGMA = (3, 2, 1), 0.1
 

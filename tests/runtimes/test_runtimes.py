@@ -16,7 +16,7 @@ from export.parity import generator_calls, max_error, parity_batches
 from export.runtimes import RUNTIMES, load_runtime
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 EXAMPLES = Path(load_runtime("numpy").__file__).parent
 

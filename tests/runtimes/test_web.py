@@ -16,7 +16,7 @@ from export.runtimes.python_onnxruntime import load_decoder
 from export.to_web import find_runtime
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 

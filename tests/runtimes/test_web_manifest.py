@@ -9,7 +9,7 @@ import pytest
 from export import export_decoder
 from export.to_web import find_runtime
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 NAMES = [
     "<img src=x onerror=\"document.title='broken'\"><script>alert(1)</script>",

@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_vae.data import pipeline
 from keras_vae.model import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 
 SHAPE = (8, 8, 1)
 

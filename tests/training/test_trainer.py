@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import VAE
-from keras_vae.networks import conv
+from keras_vae.networks.conv import conv
 
 
 def not_counted(x):

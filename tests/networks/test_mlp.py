@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UsageError
-from keras_vae.networks import ACTIVATIONS, NETWORKS, conv, mlp
+from keras_vae.networks.layers import ACTIVATIONS
+from keras_vae.networks.mlp import mlp
+from keras_vae.networks.table import NETWORKS
 
 CLASSIC = {"posterior_params": 40, "likelihood_params": 1}
 
@@ -96,67 +98,6 @@ def test_gated_mlp_multiplies_two_linear_layers():
     flat = x.reshape(4, -1)
     hidden = (flat @ w1 + b1) / (1 + np.exp(-(flat @ v1 + c1)))
     np.testing.assert_allclose(encoder(x), hidden @ w2 + b2, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("image_shape", [(4, 4, 1), (8, 12, 3), (28, 28, 1)])
-def test_conv_takes_any_size_divisible_by_four(image_shape):
-    build = {"posterior_params": 6, "likelihood_params": 2, "hidden": (4, 6)}
-    encoder, decoder = conv(image_shape, 3, **build)
-    height, width, channels = image_shape
-    assert encoder(np.zeros((2, *image_shape), "f")).shape == (2, 6)
-    output = decoder(np.zeros((2, 3), "f"))
-    assert output.shape == (2, height, width, 2 * channels)
-
-
-def test_conv_depth_is_the_number_of_widths():
-    build = {"posterior_params": 6, "likelihood_params": 1}
-    encoder, decoder = conv((16, 16, 1), 3, hidden=(2, 4, 8), **build)
-    shapes = [layer.output.shape[1] for layer in encoder.layers[1:-2]]
-    assert shapes[0] == 16 and shapes[-1] == 2
-    assert decoder.output_shape == (None, 16, 16, 1)
-
-
-def test_conv_output_bias_is_the_mean_over_the_pixels():
-    bias = np.arange(4 * 4 * 2, dtype="float32").reshape(4, 4, 2)
-    build = {"posterior_params": 6, "likelihood_params": 2, "hidden": (4,)}
-    _, decoder = conv((4, 4, 1), 3, output_bias=bias, **build)
-    layer = decoder.get_layer("likelihood_params")
-    np.testing.assert_allclose(layer.bias, bias.mean((0, 1)))
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("num_classes", [None, 5])
-def test_networks_have_the_same_interface(name, num_classes, tmp_path):
-    build = {"posterior_params": 6, "likelihood_params": 4, "hidden": (8, 16)}
-    build |= {"activation": "elu", "num_classes": num_classes}
-    encoder, decoder = NETWORKS[name]((8, 8, 2), 3, seed=1, **build)
-    again = NETWORKS[name]((8, 8, 2), 3, seed=1, **build)
-    for a, b in zip(weights(encoder, decoder), weights(*again), strict=True):
-        np.testing.assert_array_equal(a, b)
-    rng = np.random.default_rng(0)
-    x = rng.uniform(size=(2, 8, 8, 2)).astype("float32")
-    z = rng.normal(size=(2, 3)).astype("float32")
-    for model, features, name in [(encoder, x, "x"), (decoder, z, "z")]:
-        model.save(tmp_path / "model.keras")
-        reloaded = keras.models.load_model(tmp_path / "model.keras")
-        inputs = [features] if num_classes is None else [features, np.array([0, 4])]
-        inputs = [keras.ops.convert_to_tensor(i) for i in inputs]
-        inputs = inputs if num_classes else inputs[0]
-        np.testing.assert_array_equal(model(inputs), reloaded(inputs))
-        assert [tensor.name for tensor in model.inputs][0] == name
-        assert len(model.inputs) == (1 if num_classes is None else 2)
-        if num_classes:
-            other = [inputs[0], keras.ops.convert_to_tensor(np.array([1, 4]))]
-            change = np.abs(np.subtract(model(inputs), model(other)))
-            assert change[0].max() > 1e-4 and change[1].max() == 0
-    assert encoder.output_shape == (None, 6)
-    assert decoder.output_shape == (None, 8, 8, 8)
-
-
-@pytest.mark.parametrize("hidden", [(), (4, 8, 16)])
-def test_conv_rejects_images_that_it_cannot_halve(hidden):
-    with pytest.raises(UsageError, match="height and width must be divisible by"):
-        conv((28, 28, 1), 3, posterior_params=6, likelihood_params=1, hidden=hidden)
 
 
 @pytest.mark.parametrize(

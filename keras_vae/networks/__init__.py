@@ -1,0 +1,1 @@
+"""Networks: builders of an encoder and a decoder for a given image shape."""

@@ -1,0 +1,78 @@
+"""Shapes of images, and of what networks make of them; free of TensorFlow."""
+
+import math
+from collections.abc import Sequence
+
+from keras_vae.errors import UsageError, shown, whole_number
+
+COARSEST = 4  # pixels, about, along a side of the last map
+NARROWEST, WIDEST = 16, 256  # channels
+
+
+def default_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Widths of a convolutional network that end in a map of about 4x4.
+
+    Each halves the resolution. The first is 16, each further one twice as wide, up to
+    256, so that each resolution costs about the same.
+
+    Args:
+        image_shape: (H, W, C).
+
+    Returns:
+        At least one width.
+
+    Example:
+        >>> default_widths((28, 28, 1)), default_widths((128, 128, 3))
+        ((16, 32, 64), (16, 32, 64, 128, 256))
+    """
+    depth = max(1, round(math.log2(max(image_shape[:2]) / COARSEST)))
+    return tuple(min(NARROWEST * 2**k, WIDEST) for k in range(depth))
+
+
+def halved(image_shape: Sequence[int], hidden: Sequence[int]) -> list[tuple[int, int]]:
+    """The sizes of an image that is halved once for each width, rounded up.
+
+    Args:
+        image_shape: (H, W, C).
+        hidden: Widths of a convolutional network.
+
+    Returns:
+        Pairs (H, W), one more than widths; the first is the image's.
+
+    Raises:
+        UsageError: If there is no width, or a single pixel would be halved.
+
+    Example:
+        >>> halved((50, 70, 3), (16, 32, 64))
+        [(50, 70), (25, 35), (13, 18), (7, 9)]
+    """
+    height, width, _ = image_shape
+    sizes = [
+        (math.ceil(height / 2**k), math.ceil(width / 2**k))
+        for k in range(len(hidden) + 1)
+    ]
+    if not hidden or sizes[-2] == (1, 1):
+        most = math.ceil(math.log2(max(height, width)))
+        raise UsageError(
+            "A convolutional network halves the image once for each width in hidden; "
+            f"{height}x{width} can be halved 1 to {most} times. Got hidden="
+            f"{shown(tuple(hidden))}."
+        )
+    return sizes
+
+
+def check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """(H, W, C) of whole numbers, or a `UsageError`."""
+    if len(image_shape) != 3:
+        raise UsageError(
+            f"image_shape must be (height, width, channels). Got {image_shape!r}."
+        )
+    height, width, channels = (
+        whole_number("each size in image_shape", size) for size in image_shape
+    )
+    return height, width, channels
+
+
+def check_widths(hidden: Sequence[int]) -> tuple[int, ...]:
+    """Widths >= 1, or a `UsageError`."""
+    return tuple(whole_number("each width in hidden", width) for width in hidden)
