@@ -1,4 +1,4 @@
-"""`python -m export matrix`: every runtime against Keras on three models, in one table.
+"""`python -m export matrix`: every runtime against Keras on four models, in one table.
 
 Untrained weights serve as well as trained ones: what is compared is arithmetic.
 """
@@ -15,13 +15,14 @@ from export.verify import Check, verify
 # options of a training run
 MODELS = {
     "classic MLP": {},
-    "convolutional": {"network": "conv", "hidden": (32, 64)},
+    "convolutional": {"network": "conv", "hidden": (32, 64), "latent_dim": 20},
+    "plain convolutions": {"network": "plain_conv"},
     "conditional": {"conditional": True},
 }
 
 
 def parity_matrix() -> dict[str, list[Check]]:
-    """Exports three models to every format, and checks them in every runtime.
+    """Exports four models to every format, and checks them in every runtime.
 
     Returns:
         dict from the model's name to what each runtime says.

@@ -80,8 +80,9 @@ RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
 class RunOptions:
     """Train a variational autoencoder and export its decoder.
 
-    The defaults are the textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder,
-    Adam 1e-3, batch 128, 150 epochs.
+    What is None is chosen from the images. Of MNIST's 28x28 grey ones that is the
+    textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder, Adam 1e-3, batch 128,
+    150 epochs.
     """
 
     dataset: Annotated[str, one_of("keras_vae.data.sources.SOURCES")] = "auto"
@@ -115,7 +116,7 @@ class RunOptions:
     """How often the run is saved, beside at its end and at Ctrl-C."""
     epochs: int = 150
     """Passes over the training images, at most 1,000,000."""
-    batch_size: int = 128
+    batch_size: int | None = None
     """Images in an optimizer step; more than there are is all of them."""
     optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
     """How the weights follow the gradient; muon wants larger batches and steps."""
@@ -130,19 +131,19 @@ class RunOptions:
     the weights of the best epoch."""
     validation_images: int | None = None
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
-    network: Annotated[str, one_of(AXES["network"])] = "mlp"
+    network: Annotated[str | None, one_of(AXES["network"])] = None
     """Encoder and decoder."""
     output_bias: bool = False
     """Start the decoder's output at the mean training image, as Burda et al. do."""
     conditional: bool = False
     """Give the label to both networks, so that it can be chosen when generating."""
-    latent_dim: int = 20
+    latent_dim: int | None = None
     """Width of z, at most 4,096."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
     prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
     """p(z)."""
-    likelihood: Annotated[str, one_of(AXES["likelihood"])] = "bernoulli"
+    likelihood: Annotated[str | None, one_of(AXES["likelihood"])] = None
     """p(x|z)."""
     objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
     """What is maximized."""
@@ -154,7 +155,7 @@ class RunOptions:
     """What the model sees of grey pixels."""
     seed: int = 0
     """The one seed of splits, weights, image order and noise."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
     """Of the networks' products; weights, losses and exports are float32 always."""
     devices: int = 1
     """Of this machine to train on: GPUs, or, to try it, parts of the CPU; 0 is all
@@ -170,8 +171,8 @@ class RunOptions:
     """Formats to export the decoder to at the end, or none."""
 
     def __post_init__(self):
-        likelihood = RENAMED.get(self.likelihood, self.likelihood)
-        object.__setattr__(self, "likelihood", likelihood)
+        if self.likelihood in RENAMED:
+            object.__setattr__(self, "likelihood", RENAMED[self.likelihood])
         self._check_types()
         for field, bounds in WHOLE_NUMBERS.items():
             if getattr(self, field) is not None:
@@ -186,11 +187,12 @@ class RunOptions:
                 self.learning_rate_warmup < self.epochs,
                 f"shorter than the {self.epochs} epochs of a cosine decay",
             )
-        if self.precision not in (names := ("float32", "bfloat16", "float16")):
+        if self.precision not in (None, *(names := ("float32", "bfloat16", "float16"))):
             raise unknown("precision", self.precision, names)
         for field, table in AXES.items():
-            if getattr(self, field) not in choices(table):
-                raise unknown(field, getattr(self, field), choices(table))
+            name = getattr(self, field)
+            if name is not None and name not in choices(table):
+                raise unknown(field, name, choices(table))
         for name, flag in FLAGS.items():
             self._settle(name, flag)
         every, unit = self.checkpoint_every
@@ -211,15 +213,15 @@ class RunOptions:
     def _settle(self, name, flag):
         """Checks a component's option, or sets it to the default: the file says all."""
         component, value = getattr(self, flag.axis), getattr(self, name)
-        if component not in flag.defaults:
+        if component is not None and component not in flag.defaults:
             if value is not None:
                 raise UsageError(
                     f"The {flag.axis} {component} has no {name}; leave that option out,"
                     f" or choose the {flag.axis} {' or '.join(flag.defaults)}."
                 )
             return
-        if value is None:
-            object.__setattr__(self, name, flag.defaults[component])
+        if value is None:  # so is a component that is yet to be chosen
+            object.__setattr__(self, name, flag.defaults.get(component))
             return
         if not fits(value, flag.kind) or value == ():
             raise UsageError(f"{name} cannot be {shown(value)}.")
@@ -234,6 +236,10 @@ class RunOptions:
         """The arguments of `ImageOptions`."""
         fields = dataclasses.fields(ImageOptions)
         return {field.name: getattr(self, field.name) for field in fields}
+
+    def batch_of(self, num_images: int) -> int:
+        """Images in an optimizer step: all where there are fewer than `batch_size`."""
+        return min(self.batch_size or num_images, num_images)
 
     def arguments(self, axis: str) -> dict[str, Any]:
         """The options of the component that was chosen for an axis, by its own names.
@@ -310,6 +316,8 @@ def _of_first_format(options):
         # free_bits was 0 for every objective
         if value is None or (name == "free_bits" and value == 0):
             options[name] = flag.defaults.get(options.get(flag.axis))
+    if options.get("network") == "conv" and options["hidden"] is None:
+        options["hidden"] = (32, 64)
     return options
 
 

@@ -16,6 +16,7 @@ from keras_vae.cli import command, start_tensorflow
 from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
+from keras_vae.defaults import as_flags, chosen
 from keras_vae.errors import DataError, Stopped, UsageError
 from keras_vae.files import write_text
 from keras_vae.pictures.grids import image_grid, save_png
@@ -66,6 +67,8 @@ def _train(config, folder):
     if source.found:
         print(source.found, flush=True)
     _check_data(config, source)
+    start_tensorflow(devices=False)
+    config = _chosen(config, source)
     facts = _facts(source)
     resumed = folder.to_resume() if config.resume else None
     if resumed is not None:
@@ -75,14 +78,13 @@ def _train(config, folder):
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
-    start_tensorflow(devices=False)
 
     from keras_vae.runs.model_file import save_model
     from keras_vae.training.devices import chosen_strategy, is_chief
 
     strategy = chosen_strategy(config.devices, config.worker_timeout)
     start_tensorflow()
-    batch_size = min(config.batch_size, len(source.train))
+    batch_size = config.batch_of(len(source.train))
     with _scope(strategy, batch_size):
         vae = _compiled(config, source, batch_size)
     if not is_chief(strategy):
@@ -144,6 +146,19 @@ def _compiled(config, source, batch_size):
         steps = min(steps, max(2, math.ceil(num_images / batch_size)))
     vae.compile(build_optimizer(config, num_images), steps_per_execution=steps)
     return vae
+
+
+def _chosen(config, source):
+    """The options with none left open, and a line that says what was chosen."""
+    import tensorflow as tf
+
+    given, num_images = config, len(source.train)
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    config = chosen(given, source.image_shape, num_images, gpu=gpu)
+    if flags := as_flags(given, config):
+        shape = "x".join(map(str, source.image_shape))
+        print(f"Chosen for {num_images:,} images of {shape}: {flags}", flush=True)
+    return config
 
 
 def _fit(vae, config, source, batch_size, checkpoints, writers=()):

@@ -73,7 +73,7 @@ def test_config_comes_back_from_json_with_no_default_left():
 
 
 def test_a_config_says_the_options_of_its_components_and_of_no_other():
-    options = json.loads(TrainConfig(likelihood="gaussian").to_json())
+    options = json.loads(TrainConfig(network="mlp", likelihood="gaussian").to_json())
     chosen = {"hidden": [400], "activation": "relu", "sigma": 0.1, "scale": "learned"}
     chosen |= {"beta": 1.0, "warmup_cycles": 1, "free_bits": 0.0}
     assert {
@@ -98,7 +98,7 @@ def test_options_are_the_arguments_of_the_components():
 
 
 def test_arguments_are_a_components_own_names():
-    config = TrainConfig(posterior="iaf", posterior_hidden=12)
+    config = TrainConfig(network="mlp", posterior="iaf", posterior_hidden=12)
     assert config.arguments("posterior") == {"num_flows": 2, "hidden": 12}
     assert config.arguments("network") == {"hidden": (400,), "activation": "relu"}
     assert config.arguments("prior") == {}
@@ -117,10 +117,15 @@ def test_an_option_of_another_component_is_refused(options, message):
         TrainConfig(**options)
 
 
-def test_hidden_widths_suit_the_network():
-    assert TrainConfig().hidden == (400,)
-    assert TrainConfig(network="conv").hidden == (32, 64)
+def test_options_of_a_component_suit_it_and_wait_where_it_is_yet_to_be_chosen():
+    assert TrainConfig(network="mlp").hidden == (400,)
+    assert TrainConfig(network="conv").hidden is None  # chosen from the images
+    assert TrainConfig().hidden is TrainConfig().activation is None
     assert TrainConfig(network="conv", hidden=(8,)).hidden == (8,)
+    waiting = TrainConfig(sigma=0.3)
+    assert dataclasses.replace(waiting, likelihood="gaussian").sigma == 0.3
+    with pytest.raises(UsageError, match="likelihood bernoulli has no sigma"):
+        dataclasses.replace(waiting, likelihood="bernoulli")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +216,7 @@ def test_a_wrong_value_in_a_config_file_is_refused_by_name(text, message):
     "field", [*(f.name for f in dataclasses.fields(RunOptions)), "hidden", "beta"]
 )
 def test_a_missing_option_in_a_config_file_is_refused_by_name(field):
-    options = json.loads(TrainConfig().to_json())
+    options = json.loads(TrainConfig(network="mlp").to_json())
     del options[field]
     with pytest.raises(ModelError, match=f"it lacks {field}"):
         TrainConfig.from_json(json.dumps(options))
@@ -233,6 +238,13 @@ def test_a_config_file_of_the_first_format_left_defaults_to_the_components():
     again = TrainConfig.from_json(json.dumps(options))
     assert again.epochs == 7 and again.free_bits is None and again.num_mixtures == 5
     assert again.likelihood == "discretized_logistic_mixture"
+
+
+def test_a_config_file_of_the_first_format_had_two_widths_of_convolutions():
+    options = json.loads(TrainConfig(network="conv").to_json())
+    for name in ("format", "posterior_hidden", "alpha", "gamma", "lambda_"):
+        del options[name]
+    assert TrainConfig.from_json(json.dumps(options)).hidden == (32, 64)
 
 
 def test_a_weight_of_zero_in_a_config_file_of_the_first_format_stays():

@@ -155,7 +155,8 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ),
         ("--epoch 3", 2, "Unknown option --epoch. Did you mean --epochs?"),
         ("--hidden 400,200", 2, "Put spaces between values: --hidden 400 200."),
-        ("--latent-dim two", 2, "--latent-dim must be a whole number; got 'two'"),
+        ("--epochs two", 2, "--epochs must be a whole number; got 'two'"),
+        ("--latent-dim two", 2, "--latent-dim cannot be 'two'"),
         ("--beta two", 2, "--beta cannot be 'two'"),
         ("--learning-rate two", 2, "--learning-rate must be a number; got 'two'"),
         ("--dataset {data} --output /proc/nowhere", 5, "cannot be written"),
@@ -164,7 +165,7 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ("--dataset {data} --learning-rate -1", 2, "learning_rate must be"),
         ("--dataset {data} --likelihood beta", 2, "Unknown likelihood 'beta'"),
         ("--dataset {data} --objective iwae --free-bits 1", 2, "iwae has no free_bits"),
-        ("--dataset {data} --network conv --hidden 4 4 4 4", 2, "divisible"),
+        ("--dataset {data} --network conv --hidden 4 4 4 4", 2, "can be halved"),
         (
             "--dataset {data} --binarization fixed --dataset digits",
             3,

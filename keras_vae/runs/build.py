@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_vae.config import TrainConfig
+from keras_vae.defaults import chosen
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
@@ -31,7 +32,7 @@ def build_vae(
     """The model that a config describes, with fresh weights, not compiled.
 
     Args:
-        config: The options of the run.
+        config: The options of the run; what is None is chosen, as without a GPU.
         image_shape: (H, W, C) of the data.
         num_classes: int, the labels of the data; used where `config.conditional`.
         num_images: int, of the training data.
@@ -44,6 +45,7 @@ def build_vae(
     Raises:
         UsageError: If an option does not go with the others.
     """
+    config = chosen(config, image_shape, num_images)
     if not config.conditional:
         num_classes = None
     elif num_classes is None:
@@ -110,7 +112,7 @@ def _component(config, axis, table, **given):
 
 
 def _objective(config, num_images):
-    steps = math.ceil(num_images / config.batch_size)
+    steps = math.ceil(num_images / config.batch_of(num_images))
     given = {"num_images": num_images}
     if config.kl_warmup:
         given["warmup_steps"] = max(1, round(config.kl_warmup * steps))
@@ -141,7 +143,7 @@ def build_optimizer(config: TrainConfig, num_images: int) -> keras.optimizers.Op
     Raises:
         UsageError: If an option is out of its range.
     """
-    steps = math.ceil(num_images / config.batch_size)
+    steps = math.ceil(num_images / config.batch_of(num_images))
     rate = schedule(
         config.learning_rate,
         int(config.learning_rate_warmup * steps),

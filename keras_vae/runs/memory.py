@@ -41,7 +41,7 @@ def check_memory(
         "latent_dim": config.latent_dim,
         "num_components": config.num_components or 0,
         "num_mixtures": config.num_mixtures or 1,
-        "batch_size": min(config.batch_size, num_images),
+        "batch_size": config.batch_of(num_images),
         "num_samples": config.num_samples,
         "fused_steps": config.fused_steps or 0,
     }

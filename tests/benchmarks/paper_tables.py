@@ -137,7 +137,13 @@ ROWS = {
     "classic_vampprior": Row({"prior": "vampprior", "num_components": 100}),
     "mlp_3_epochs": Row({"epochs": 3}, num_samples=100),
     "conv_3_epochs": Row(
-        {"network": "conv", "hidden": (16, 32), "activation": "relu", "epochs": 3},
+        {
+            "network": "conv",
+            "hidden": (16, 32),
+            "activation": "relu",
+            "latent_dim": 20,
+            "epochs": 3,
+        },
         num_samples=100,
     ),
 }

@@ -1,8 +1,11 @@
 import pytest
 
 from keras_vae.config import TrainConfig
+from keras_vae.defaults import chosen
 from keras_vae.errors import UsageError
 from keras_vae.runs.memory import check_memory, training_bytes
+
+DATA = ((28, 28, 1), 60_000)
 
 
 def test_the_textbook_training_needs_its_weights_and_one_step():
@@ -37,6 +40,6 @@ def test_the_textbook_training_needs_its_weights_and_one_step():
 )
 def test_what_does_not_fit_names_the_option_to_lower(options, lower, monkeypatch):
     monkeypatch.setattr("keras_vae.runs.memory.machine_bytes", lambda: 1e9)
-    check_memory(TrainConfig(), (28, 28, 1), 60_000)
+    check_memory(chosen(TrainConfig(), *DATA), *DATA)
     with pytest.raises(UsageError, match=f"at least .* GB .* 1 GB; lower --{lower}"):
-        check_memory(TrainConfig(**options), (28, 28, 1), 60_000)
+        check_memory(chosen(TrainConfig(**options), *DATA), *DATA)

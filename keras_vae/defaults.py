@@ -1,0 +1,100 @@
+"""What a run is where its user chose nothing: by the images and the device."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from keras_vae.config import TrainConfig
+from keras_vae.networks.shapes import default_widths
+
+CHOSEN = ("network", "hidden", "latent_dim", "likelihood", "batch_size", "precision")
+STEPS = 32  # an epoch's, at the least
+LARGEST, SMALLEST = 128, 8  # batches
+
+
+def chosen(
+    config: TrainConfig,
+    image_shape: Sequence[int],
+    num_images: int,
+    *,
+    gpu: bool = False,
+) -> TrainConfig:
+    """Options with nothing left open: each that is None is chosen from the images.
+
+    | option | grey, at most 32x32 | other images |
+    |---|---|---|
+    | `network` | mlp | conv |
+    | `likelihood` | bernoulli | bernoulli if grey, gaussian if in color |
+
+    | option | mlp, gated_mlp | conv, plain_conv |
+    |---|---|---|
+    | `hidden` | 400 | 16, 32, 64, ... up to 256, until the last map is about 4x4 |
+    | `latent_dim` | 20 | 8 * 2 ** len(hidden): 64 at 32x32, 128 at 64x64 |
+    | `batch_size` | 128 | 128, halved until an epoch has 32 steps, 8 at the least; at \
+most 32 above 64x64 without a GPU |
+    | `precision` | float32 | bfloat16 on a GPU, else float32 |
+
+    So 28x28 grey images have the textbook model.
+
+    Args:
+        config: The options as the user gave them.
+        image_shape: (H, W, C).
+        num_images: int, of the training data.
+        gpu: Whether the training runs on one.
+
+    Returns:
+        The config; those that were given are as they were.
+
+    Raises:
+        UsageError: If an option that was given is none of what was chosen.
+
+    Example:
+        >>> config = chosen(TrainConfig(), (64, 64, 3), 60_000)
+        >>> config.network, config.hidden, config.latent_dim
+        ('conv', (16, 32, 64, 128), 128)
+    """
+    height, width, channels = image_shape
+    small = channels == 1 and max(height, width) <= 32
+    config = _with(
+        config,
+        network="mlp" if small else "conv",
+        likelihood="bernoulli" if channels == 1 else "gaussian",
+    )
+    if config.network in ("mlp", "gated_mlp"):
+        return _with(config, latent_dim=20, batch_size=LARGEST, precision="float32")
+    config = _with(config, hidden=default_widths(image_shape))
+    batch_size = LARGEST if gpu or max(height, width) <= 64 else 32
+    while batch_size > max(SMALLEST, num_images / STEPS):
+        batch_size //= 2
+    return _with(
+        config,
+        latent_dim=8 * 2 ** len(default_widths(image_shape)),
+        batch_size=batch_size,
+        precision="bfloat16" if gpu else "float32",
+    )
+
+
+def _with(config, **values):
+    """The config with values for those of its options that are None."""
+    missing = {k: v for k, v in values.items() if getattr(config, k) is None}
+    return dataclasses.replace(config, **missing)
+
+
+def as_flags(given: TrainConfig, config: TrainConfig) -> str:
+    """What `chosen` chose, as flags that would say the same; empty if nothing.
+
+    Args:
+        given: The options before.
+        config: The options after.
+
+    Example:
+        >>> given = TrainConfig(network="mlp", likelihood="bernoulli")
+        >>> as_flags(given, chosen(given, (28, 28, 1), 60_000))
+        '--latent-dim 20 --batch-size 128 --precision float32'
+    """
+    flags = []
+    for name in CHOSEN:
+        if getattr(given, name) is None:
+            value = getattr(config, name)
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            flags.append(f"--{name.replace('_', '-')} {text}")
+    return " ".join(flags)
