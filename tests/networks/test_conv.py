@@ -19,8 +19,8 @@ def test_conv_output_bias_is_the_mean_over_the_pixels():
     np.testing.assert_allclose(layer.bias, bias.mean((0, 1)))
 
 
-def test_conv_pads_an_odd_size_and_cuts_it_again():
-    """A map of 5 becomes 3, then 6 of which 5 are kept: the last row has its own."""
+def test_conv_rounds_an_odd_size_up_and_comes_back_to_it():
+    """A map of 5 becomes 3, then 6 with 5 means between them."""
     build = {"posterior_params": 2, "likelihood_params": 1, "hidden": (4,)}
     encoder, decoder = conv((5, 4, 1), 1, **build)
     assert [layer.output.shape[1:3] for layer in encoder.layers][-4] == (3, 2)
