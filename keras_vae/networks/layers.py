@@ -34,13 +34,11 @@ def conv2d(units, seeds, kernel_size=3, initializer=GlorotUniform, **kwargs):
 def upsampled(h, size):
     """Every pixel as 2x2 equal ones; where `size` is odd, the means of neighbors.
 
-    Of copies and means alone, which every exported format can express: in LiteRT 2.3 a
-    slice instead gives other images now and then.
+    LiteRT 2.3 needs the shape said, and gives other images when a slice (or, in place
+    of the copies, a concatenation) is run at a second batch size.
     """
     _, rows, columns, channels = h.shape
-    twice = layers.Concatenate()([h, h])  # (B, H, W, 2 * C): each pixel twice
-    row = layers.Reshape((rows, 2 * columns * channels))(twice)
-    h = layers.Concatenate()([row, row])  # each row twice
+    h = layers.UpSampling2D(2)(h)
     h = layers.Reshape((2 * rows, 2 * columns, channels))(h)
     pool = (1 + 2 * rows - size[0], 1 + 2 * columns - size[1])
     return h if pool == (1, 1) else layers.AveragePooling2D(pool, strides=1)(h)

@@ -20,6 +20,7 @@ from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.model import VAE
 from keras_vae.networks.mlp import mlp
+from keras_vae.networks.table import NETWORKS
 
 ROOT = Path(export.__file__).parent.parent
 
@@ -156,3 +157,14 @@ def test_wrong_rounded_artifact_is_found(tmp_path):
     (tmp_path / "manifest.json").write_text(serialized(manifest))
     with pytest.raises(ModelError, match="decoder_float16.onnx in .* differs from"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("network", ["conv", "plain_conv"])
+@pytest.mark.parametrize("name", ["litert", "openvino", "onnx"])
+def test_convolutions_of_an_odd_size_convert(network, name, tmp_path):
+    """At 13x9 each map but the last is odd; `export_decoder` checks three batches."""
+    pytest.importorskip({"litert": "ai_edge_litert"}.get(name, name))
+    build = {"posterior_params": 6, "likelihood_params": 1, "hidden": (4, 6)}
+    vae = VAE(*NETWORKS[network]((13, 9, 1), 3, **build))
+    errors = export_decoder(vae, tmp_path / "export", [name])
+    assert max(errors.values()) <= 1e-5
