@@ -22,27 +22,34 @@ TEXTBOOK = ("mlp", (400,), 20, "bernoulli", 128, "float32")
         ((8, 8, 1), 50, False, TEXTBOOK),
         (
             *((28, 28, 3), 59_000, False),
-            ("conv", (16, 32, 64), 64, "gaussian", 128, "float32"),
+            ("plain_conv", (16, 32, 64), 64, "bernoulli", 128, "float32"),
         ),
         (
             *((33, 33, 1), 59_000, False),
-            ("conv", (16, 32, 64), 64, "bernoulli", 128, "float32"),
+            ("plain_conv", (16, 32, 64), 64, "bernoulli", 128, "float32"),
         ),
         (
             *((64, 64, 3), 3_000, False),
-            ("conv", (16, 32, 64, 128), 128, "gaussian", 64, "float32"),
+            ("plain_conv", (16, 32, 64, 128), 128, "bernoulli", 64, "float32"),
         ),
         (
             *((64, 64, 3), 59_000, True),
-            ("conv", (16, 32, 64, 128), 128, "gaussian", 128, "bfloat16"),
+            ("plain_conv", (16, 32, 64, 128), 128, "bernoulli", 128, "bfloat16"),
         ),
         (
             *((128, 128, 3), 59_000, False),
-            ("conv", (16, 32, 64, 128, 256), 256, "gaussian", 32, "float32"),
+            ("plain_conv", (16, 32, 64, 128, 256), 256, "bernoulli", 32, "float32"),
         ),
         (
             *((256, 256, 3), 100, True),
-            ("conv", (16, 32, 64, 128, 256, 256), 512, "gaussian", 8, "bfloat16"),
+            (
+                "plain_conv",
+                (16, 32, 64, 128, 256, 256),
+                512,
+                "bernoulli",
+                8,
+                "bfloat16",
+            ),
         ),
     ],
 )
@@ -78,14 +85,14 @@ def test_flags_say_what_was_chosen_and_give_the_same():
     given = TrainConfig(network="conv")
     config = chosen(given, (64, 64, 3), 59_000)
     assert as_flags(given, config) == (
-        "--hidden 16 32 64 128 --latent-dim 128 --likelihood gaussian "
+        "--hidden 16 32 64 128 --latent-dim 128 --likelihood bernoulli "
         "--batch-size 128 --precision float32"
     )
     said = dataclasses.replace(
         given,
         hidden=(16, 32, 64, 128),
         latent_dim=128,
-        likelihood="gaussian",
+        likelihood="bernoulli",
         batch_size=128,
         precision="float32",
     )
