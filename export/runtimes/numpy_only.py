@@ -218,9 +218,13 @@ def _conv(x, kernel, bias=None, *, strides=(1, 1), pads=(0, 0, 0, 0), **other):
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], (2, 3))
     windows = windows[:, :, :: strides[0], :: strides[1]]  # (N, C, H, W, kh, kw)
-    y = np.tensordot(windows, kernel, ((1, 4, 5), (1, 2, 3)))  # (N, H, W, M)
-    y = np.moveaxis(y, -1, 1)
+    y = np.moveaxis(np.tensordot(windows, kernel, ((1, 4, 5), (1, 2, 3))), -1, 1)
     return y if bias is None else y + bias[:, None, None]
+
+
+def _average_pool(x, *, kernel_shape, strides):  # without pads
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_shape, (2, 3))
+    return windows[:, :, :: strides[0], :: strides[1]].mean((4, 5))
 
 
 def _conv_transpose(x, kernel, bias=None, *, strides=(1, 1), **other):
@@ -264,6 +268,7 @@ OPERATORS = {
     "Abs": np.abs,
     "Add": np.add,
     "And": np.logical_and,
+    "AveragePool": _average_pool,
     "Cast": lambda x, to: np.asarray(x).astype(DTYPES[to]),
     "Ceil": np.ceil,
     "Clip": lambda x, low=None, high=None: np.clip(x, low, high),

@@ -168,3 +168,5 @@ def test_convolutions_of_an_odd_size_convert(network, name, tmp_path):
     vae = VAE(*NETWORKS[network]((13, 9, 1), 3, **build))
     errors = export_decoder(vae, tmp_path / "export", [name])
     assert max(errors.values()) <= 1e-5
+    for check in verify(tmp_path / "export", trust=True):  # in every runtime
+        assert check.error is None or check.error <= 1e-5, check
