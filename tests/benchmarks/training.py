@@ -56,9 +56,7 @@ def ours(images, batch_size, done, precision="float32", devices=1, steps: Any = 
 
     strategy = chosen_strategy(devices, timeout=60)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        config = TrainConfig(
-            network="mlp", likelihood="bernoulli", precision=precision
-        )
+        config = TrainConfig(network="mlp", likelihood="bernoulli", precision=precision)
         vae = build_vae(config, images.shape[1:], num_images=len(images))
         adam = keras.optimizers.Adam(peers.LEARNING_RATE)
         vae.compile(adam, steps_per_execution=steps)
