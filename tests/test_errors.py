@@ -27,6 +27,7 @@ def test_exit_codes_are_those_of_the_command_line():
         "ModelError": 4,
         "OutputError": 5,
         "DivergedError": 6,
+        "WorkerLostError": 7,
     }
     assert issubclass(KerasVAEError, ValueError)
 

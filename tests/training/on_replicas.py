@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae import VAE
-from keras_vae.networks import mlp
+from keras_vae.networks.mlp import mlp
 from keras_vae.objectives.elbo import ELBO
 from keras_vae.training.devices import chosen_strategy
 
