@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from keras_vae.errors import DivergedError, ModelError
+from keras_vae.errors import DivergedError, ModelError, first_line
 from keras_vae.files import replaced
 
 
@@ -77,8 +77,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             raise ValueError("its checksum does not agree")
         return arrays, json.loads(text)
     except Exception as error:  # of a hostile file almost anything
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{path} is damaged ({reason[0]}).") from error
+        raise ModelError(f"{path} is damaged ({first_line(error)}).") from error
 
 
 def _digest(arrays, text):

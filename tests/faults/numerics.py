@@ -248,6 +248,10 @@ def half_precision(every=True) -> Iterator[Tally]:
         POSTERIORS if every else ["full_gaussian"],
         LIKELIHOODS if every else ["bernoulli", "gaussian"],
     ):
+        # not normalized, its first scales are too fine for half precision: a run of
+        # these two is float32 unless its user says otherwise (`keras_vae.defaults`)
+        if (parts[0], parts[2]) == ("plain_conv", "discretized_logistic_mixture"):
+            continue
         expected = _step(parts, "float32")
         for policy, close in CLOSE.items():
             difference = np.linalg.norm(_step(parts, policy) - expected)
@@ -281,7 +285,7 @@ def cardinality(steps=("auto", 1, 7), jit_compile=(False, True)) -> Iterator[Tal
     """The same images in every form."""
     tally = Tally(
         "the same images as array, split, generator, tf.data, ...",
-        "the same steps, noise and weights, bit for bit",
+        "the same steps, noise and weights, bit for bit; to 1e-5 in Keras's own loop",
     )
     forms = {
         **FORMS,
@@ -300,7 +304,13 @@ def cardinality(steps=("auto", 1, 7), jit_compile=(False, True)) -> Iterator[Tal
                 vae.fit(give(IMAGES), batch_size=BATCH, shuffle=False, verbose=0)
             found = [state.numpy() for state in states]
             expected = found if expected is None else expected
-            same = all(map(np.array_equal, found, expected))
+            # of unknown length they are not run by Keras's own loop, which XLA
+            # compiles to a program of other last bits
+            bits = 0 if number != 1 else 1e-5
+            same = all(
+                np.allclose(a, b, rtol=bits, atol=bits)
+                for a, b in zip(found, expected, strict=True)
+            )
             right = same and vae.optimizer.iterations == 2 * STEPS
             tally.count(None if right else f"{form} at {number}, jit_compile={jit}")
     yield tally
