@@ -10,6 +10,7 @@ is a call of a TensorFlow graph.
 
 import contextlib
 
+import keras
 import tensorflow as tf
 
 from keras_vae.data.pipeline import rows_of_replicas
@@ -51,6 +52,8 @@ def is_replicated(model) -> bool:
             "another."
         )
     optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
     if strategy.num_replicas_in_sync > 1 and clips:
         raise UsageError(
