@@ -75,7 +75,7 @@ def _train(config, folder):
         check_resumable(config, facts, resumed)
         config = dataclasses.replace(config, resume=False)
         writing = folder.resumed(config, facts)
-        print(f"{folder} goes on from its last checkpoint, as it began.", flush=True)
+        print(f"{folder} is resumed, with the options it has.", flush=True)
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))

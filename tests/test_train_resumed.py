@@ -53,7 +53,7 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
     assert "with --latent-dim 2, not 3" in capsys.readouterr().err
     capsys.readouterr()
     assert main(["--resume", "--output", str(cut)]) == 0
-    assert f"{cut} goes on from its last checkpoint" in capsys.readouterr().out
+    assert f"{cut} is resumed, with the options it has." in capsys.readouterr().out
     for name in ("metrics.json", "samples/epoch-0003-reconstructed.png"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert history(cut) == history(whole)
