@@ -16,6 +16,7 @@ _NAMES = {  # module -> its public names
     "distributions.divergences": ["closed_form_kl", "register_kl"],
     "distributions.iaf": ["IAF"],
     "distributions.latents": ["Inference", "Latents", "OneLevel"],
+    "distributions.levels": ["Levels", "TopDownPosterior", "TopPrior"],
     "distributions.likelihoods": [
         "Bernoulli",
         "ContinuousBernoulli",
@@ -27,6 +28,7 @@ _NAMES = {  # module -> its public names
     "distributions.posteriors": ["DiagonalGaussian", "FullGaussian", "Posterior"],
     "distributions.priors": ["GaussianMixture", "Prior", "StandardNormal", "VampPrior"],
     "distributions.sampling": ["Sampling"],
+    "networks.top_down": ["TopDown"],
     "objectives.aggregate": ["BetaTCVAE", "InfoVAE"],
     "objectives.elbo": ["ELBO"],
     "objectives.importance": ["DReG", "IWAE"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
+from keras_vae.earlier_configs import ADDED
 from keras_vae.errors import (
     ModelError,
     UsageError,
@@ -27,7 +28,6 @@ WHOLE_NUMBERS = {
     "epochs": (1, 1_000_000),
     "batch_size": (1, 1_000_000),
     "validation_images": (0, None),
-    "latent_dim": (1, MAX_LATENT_DIM),
     "num_samples": (1, 10_000),
     "seed": (0, 2**24 - 1),
     "early_stopping": (1, 1_000_000),
@@ -42,35 +42,6 @@ NUMBERS = {
 }
 UNITS = ("epochs", "steps", "minutes")
 MOST = 1_000_000  # of any number that is a component's option
-
-# What older files lack: for each format of config.json after the first, the options
-# that every run has since, with the value that a file without them means. So none is
-# ever taken from today's defaults.
-ADDED: tuple[dict[str, Any], ...] = (
-    {},
-    {
-        "resume": False,
-        "elsewhere": False,
-        "checkpoint_every": (1, "epochs"),
-        "image_size": None,
-        "resize": "crop",
-        "channels": None,
-        "background": "white",
-        "max_megapixels": 16,
-        "skip_broken": False,
-        "memory_budget": None,
-        "cache": None,
-    },
-    {
-        "learning_rate_warmup": 0.0,
-        "clip_norm": None,
-        "ema": None,
-        "early_stopping": None,
-        "tensorboard": False,
-        "devices": 1,
-        "worker_timeout": 300,
-    },
-)
 
 # names of before
 RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
@@ -137,8 +108,8 @@ class RunOptions:
     """Start the decoder's output at the mean training image, as Burda et al. do."""
     conditional: bool = False
     """Give the label to both networks, so that it can be chosen when generating."""
-    latent_dim: int | None = None
-    """Width of z, at most 4,096."""
+    latent_dim: tuple[int, ...] | None = None
+    """Width of z, at most 4,096; several are those of levels, from the top on."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
     prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
@@ -173,7 +144,13 @@ class RunOptions:
     def __post_init__(self):
         if self.likelihood in RENAMED:
             object.__setattr__(self, "likelihood", RENAMED[self.likelihood])
+        if not isinstance(self.latent_dim, tuple | None):  # of one level
+            object.__setattr__(self, "latent_dim", (self.latent_dim,))
         self._check_types()
+        self._require("latent_dim", self.latent_dim != (), "one width or more")
+        for width in self.widths:
+            whole_number("latent_dim", width)
+        whole_number("latent_dim", sum(self.widths), 0, MAX_LATENT_DIM)
         for field, bounds in WHOLE_NUMBERS.items():
             if getattr(self, field) is not None:
                 whole_number(field, getattr(self, field), *bounds)
@@ -230,6 +207,11 @@ class RunOptions:
                 number(name, item, minimum=-MOST, maximum=MOST)
         if name in NAMES and value not in choices(NAMES[name]):
             raise unknown(name, value, choices(NAMES[name]))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the levels of z, from the top on; empty where that is yet to be chosen."""
+        return self.latent_dim or ()
 
     @property
     def image_options(self) -> dict[str, Any]:

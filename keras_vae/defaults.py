@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from keras_vae.config import TrainConfig
-from keras_vae.networks.shapes import default_widths
+from keras_vae.networks.shapes import default_widths, ladder_widths
 
 CHOSEN = ("network", "hidden", "latent_dim", "likelihood", "batch_size", "precision")
 STEPS = 32  # an epoch's, at the least
@@ -29,7 +29,8 @@ def chosen(
     | option | mlp, gated_mlp | conv, plain_conv |
     |---|---|---|
     | `hidden` | 400 | 16, 32, 64, ... up to 256, until the last map is about 4x4 |
-    | `latent_dim` | 20 | 8 * 2 ** len(hidden): 64 at 32x32, 128 at 64x64 |
+    | `latent_dim` | 20 | 8 * 2 ** len(hidden): 64 at 32x32, 128 at 64x64; of \
+a ladder those of its maps |
     | `batch_size` | 128 | 128, halved until an epoch has 32 steps, 8 at the least; at \
 most 32 above 64x64 without a GPU |
     | `precision` | float32 | bfloat16 on a GPU, but for the logistic mixture, whose \
@@ -54,7 +55,7 @@ first steps it changes by up to a third; else float32 |
     Example:
         >>> config = chosen(TrainConfig(), (64, 64, 3), 60_000)
         >>> config.network, config.hidden, config.latent_dim
-        ('plain_conv', (16, 32, 64, 128), 128)
+        ('plain_conv', (16, 32, 64, 128), (128,))
     """
     height, width, channels = image_shape
     small = channels == 1 and max(height, width) <= 32
@@ -64,15 +65,19 @@ first steps it changes by up to a third; else float32 |
         likelihood="bernoulli",
     )
     if config.network in ("mlp", "gated_mlp"):
-        return _with(config, latent_dim=20, batch_size=LARGEST, precision="float32")
+        return _with(config, latent_dim=(20,), batch_size=LARGEST, precision="float32")
     config = _with(config, hidden=default_widths(image_shape))
+    latent_dim = (8 * 2 ** len(default_widths(image_shape)),)
+    if config.network == "ladder":
+        sizes = config.hidden, config.num_levels, config.latent_channels
+        latent_dim = ladder_widths(image_shape, *sizes)
     coarse = gpu and config.likelihood != "discretized_logistic_mixture"
     batch_size = LARGEST if gpu or max(height, width) <= 64 else 32
     while batch_size > max(SMALLEST, num_images / STEPS):
         batch_size //= 2
     return _with(
         config,
-        latent_dim=8 * 2 ** len(default_widths(image_shape)),
+        latent_dim=latent_dim,
         batch_size=batch_size,
         precision="bfloat16" if coarse else "float32",
     )

@@ -13,7 +13,7 @@ def one_of(table: str):
 
 
 COMPONENTS = {  # axis -> its table
-    "network": "keras_vae.networks.table.NETWORKS",
+    "network": "keras_vae.networks.table.EVERY",
     "posterior": "keras_vae.distributions.table.POSTERIORS",
     "prior": "keras_vae.distributions.table.PRIORS",
     "likelihood": "keras_vae.distributions.table.LIKELIHOODS",

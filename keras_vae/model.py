@@ -21,13 +21,12 @@ from keras_vae.distributions.portable_noise import check_seed
 from keras_vae.distributions.sampling import in_float32
 from keras_vae.distributions.table import LIKELIHOODS
 from keras_vae.errors import UsageError, whole_number
+from keras_vae.networks.top_down import TopDown
 from keras_vae.objectives.table import OBJECTIVES, check_latents
 from keras_vae.objectives.terms import Objective, Terms, share_of_mean
 from keras_vae.replicas import num_replicas
 from keras_vae.training.in_pieces import ROWS, InPieces
 from keras_vae.training.trainer import FusedModel
-
-PARTS = ("encoder", "decoder", "latents", "likelihood", "objective")
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -120,13 +119,13 @@ class VAE(FusedModel):
 
     # === One pass ===
 
-    def _inputs(self, x, label):
-        """What a network takes: x or z alone, or with the label where conditional."""
+    def _inputs(self, x, label, num_samples=1):
+        """What a network takes: x or S samples of z, with the label if conditional."""
         if self.num_classes is None:
             return x
         if label is None:
             raise UsageError(checks.NO_LABEL)
-        return [x, label]
+        return [x, ops.tile(label, [num_samples]) if num_samples > 1 else label]
 
     def _params(self, x, label=None, training=False):
         """The encoder's output as one tensor, (B, P)."""
@@ -155,11 +154,13 @@ class VAE(FusedModel):
             params,
             num_samples or self.num_samples,
             functools.partial(self._components, training=training),
+            functools.partial(self._top_down, label=label, training=training),
             scalable=training and self.objective.doubly_reparameterized,
-        )
+        )._asdict()
+        output = {"output": found.pop("output"), "training": training}
         return Terms(
-            **found._asdict(),
-            log_likelihood=self.log_likelihood(found.z, x, label, training=training),
+            **found,
+            log_likelihood=self.log_likelihood(found["z"], x, label, **output),
             weight=weight,
             params=params,
             posterior=self.posterior,
@@ -167,25 +168,37 @@ class VAE(FusedModel):
             step=self.optimizer.iterations if training else None,
         )
 
-    def log_likelihood(self, z, x, label=None, *, training=False):
+    def log_likelihood(self, z, x, label=None, *, output=None, training=False):
         """How likely images are given latents, log p(x|z).
 
         Args:
             z: float (S, B, latent_dim).
             x: float (B, H, W, C) in [0, 1].
             label: int (B,), for a conditional model.
+            output: The decoder's for z, (S * B, H, W, C * K), where it is known.
             training: bool, passed to the decoder.
 
         Returns:
             float (S, B), in nats.
         """
         num_samples = z.shape[0]
-        rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
-        if self.num_classes is not None and num_samples > 1:
-            label = ops.tile(label, [num_samples])
-        output = self.decoder(self._inputs(rows, label), training=training)
+        if output is None:
+            rows = ops.reshape(z, (-1, self.latent_dim))  # (S * B, D)
+            rows = self._inputs(rows, label, num_samples)
+            output = self.decoder(rows, training=training)
         shape = (num_samples, -1, *self.decoder.output_shape[1:])  # (S, B, H, W, C * K)
         return self.likelihood.log_prob(ops.reshape(in_float32(output), shape), x)
+
+    def _top_down(self, draw, num_samples=1, *, label=None, training=False):
+        """Runs a decoder of several levels; see `TopDown.run`."""
+        return TopDown.of(self.decoder).run(
+            draw, lambda z: self._inputs(z, label, num_samples), training
+        )
+
+    def _encoded(self, x, label=None, training=False):
+        """Where images are encoded, (B, D)."""
+        decode = functools.partial(self._top_down, label=label, training=training)
+        return self.latents.mean(self._params(x, label, training), decode)
 
     def _components(self, images, training=False):
         """The posterior at images of a prior's own: its parameters, (K, D) each."""
@@ -199,20 +212,12 @@ class VAE(FusedModel):
     def call(self, inputs, training=False):
         """Reconstructs images: the likelihood's mean at the posterior's mean."""
         x, label = inputs if isinstance(inputs, list | tuple) else (inputs, None)
-        params = self._params(self._scaled(x), label, training)
-        z = self._inputs(self.latents.mean(params), label)
+        z = self._inputs(self._encoded(self._scaled(x), label, training), label)
         return self._mean(self.decoder(z, training=training))
 
     def _mean(self, output):
         # `mean`, not a call of the layer, which would cast to a mixed policy's dtype
         return self.likelihood.mean(ops.cast(output, "float32"))
-
-    def _scaled(self, x):
-        """Images as float32 (B, H, W, C) in [0, 1]; integers are taken as 0 to 255."""
-        x = ops.convert_to_tensor(x)
-        checks.check_shape(x.shape, self.image_shape)
-        scale = 255.0 if keras.backend.is_int_dtype(x.dtype) else 1.0
-        return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
 
     def _observed(self, x):
         """What the model is to explain: scaled images, binarized by the protocol."""
@@ -247,8 +252,7 @@ class VAE(FusedModel):
         return self.track(terms, self.objective.loss(terms) + sum(self.losses))
 
     @property
-    def preparation(self):
-        """Before evaluation images are binarized once and for all, if at all."""
+    def preparation(self):  # before evaluation images are binarized once and for all
         return binarize if self.binarization == "dynamic" else None
 
     # === What a trained model is for ===
@@ -314,9 +318,7 @@ class VAE(FusedModel):
 
     @functools.cached_property
     def _encode(self):
-        return InPieces(
-            lambda x, label: self.latents.mean(self._params(self._scaled(x), label))
-        )
+        return InPieces(lambda x, label: self._encoded(self._scaled(x), label))
 
     @functools.cached_property
     def _decode(self):
@@ -327,18 +329,16 @@ class VAE(FusedModel):
     # === Saving ===
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
-        """Writes the reconstruction x -> images; see `keras.Model.export`.
-
-        To generate images the decoder goes out alone: `export.export_decoder`.
-        """
+        """Writes x -> reconstruction; `export.export_decoder` writes the decoder."""
         kwargs.setdefault("input_signature", parts.export_signature(self.encoder))
         super().export(filepath, format, **kwargs)
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
+        names = ("encoder", "decoder", "latents", "likelihood", "objective")
+        parts_of_it = {name: getattr(self, name) for name in names}
         return {
             "name": self.name,
-            **{name: serialize(getattr(self, name)) for name in PARTS},
+            **keras.saving.serialize_keras_object(parts_of_it),
             "num_samples": self.num_samples,
             "num_classes": self.num_classes,
             "binarization": self.binarization,

@@ -89,7 +89,12 @@ def _rows(table):
     for node in _parsed(module).body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if ast.unparse(target) == name and isinstance(node.value, ast.Dict):
+            if ast.unparse(target) != name:
+                continue
+            if isinstance(node.value, ast.BinOp):  # a union of two tables
+                tables = ast.unparse(node.value.left), ast.unparse(node.value.right)
+                return _rows(f"{module}.{tables[0]}") | _rows(f"{module}.{tables[1]}")
+            if isinstance(node.value, ast.Dict):
                 keys = [ast.literal_eval(key) for key in node.value.keys if key]
                 return dict(zip(keys, node.value.values, strict=True))
     raise LookupError(f"{module} has no table {name}")

@@ -194,7 +194,7 @@ def check_objective(objective: Objective, latents: Latents) -> None:
             params, SAMPLES, scalable=objective.doubly_reparameterized
         )
         terms = Terms(
-            **found._asdict(),
+            **{k: v for k, v in found._asdict().items() if k != "output"},
             log_likelihood=-ops.sum(ops.square(found.z - 1.0), axis=-1),
             weight=tf.constant([1.0] * (IMAGES - 1) + [0.0]),
             params=params,
@@ -209,11 +209,12 @@ def check_objective(objective: Objective, latents: Latents) -> None:
     _check_saving(objective, lambda layer: layer.get_config())
 
 
-def check_latents(latents: Latents) -> None:
+def check_latents(latents: Latents, decode: Callable | None = None) -> None:
     """Holds latents to their contract, and their posterior and prior to theirs.
 
     Args:
         latents: The latents, with fresh weights.
+        decode: Of latents that look at it; see `Latents.infer`.
 
     Raises:
         AssertionError: If they break a rule.
@@ -222,17 +223,18 @@ def check_latents(latents: Latents) -> None:
         >>> check_latents(OneLevel(DiagonalGaussian(3), StandardNormal(3)))
     """
     _check_type(latents, Latents)
-    check_posterior(latents.posterior)
+    if isinstance(latents.posterior, Posterior):
+        check_posterior(latents.posterior)
     check_prior(latents.prior)
     dim = latents.latent_dim
     params = _normal((IMAGES, latents.num_params), scale=0.3)
-    found = latents.infer(params, SAMPLES)
+    found = latents.infer(params, SAMPLES, decode=decode)
     _check_shape("z", found.z, (SAMPLES, IMAGES, dim))
     _check_shape("log q(z|x)", found.log_posterior, (SAMPLES, IMAGES))
     _check_shape("log p(z)", found.log_prior, (SAMPLES, IMAGES))
-    _check_shape("mean", latents.mean(params), (IMAGES, dim))
+    _check_shape("mean", latents.mean(params, decode), (IMAGES, dim))
     if found.kl_by_group is not None:
-        found = latents.infer(params, DRAWS)
+        found = latents.infer(params, DRAWS, decode=decode)
         estimate = np.float64(found.log_posterior) - np.float64(found.log_prior)
         error = SIGMAS * estimate.std(axis=0) / math.sqrt(DRAWS) + 1e-4
         kl = np.sum(found.kl_by_group, axis=-1)

@@ -11,7 +11,7 @@ def choices(config):
     return tuple(getattr(config, name) for name in CHOSEN)
 
 
-TEXTBOOK = ("mlp", (400,), 20, "bernoulli", 128, "float32")
+TEXTBOOK = ("mlp", (400,), (20,), "bernoulli", 128, "float32")
 
 
 @pytest.mark.parametrize(
@@ -22,30 +22,30 @@ TEXTBOOK = ("mlp", (400,), 20, "bernoulli", 128, "float32")
         ((8, 8, 1), 50, False, TEXTBOOK),
         (
             *((28, 28, 3), 59_000, False),
-            ("plain_conv", (16, 32, 64), 64, "bernoulli", 128, "float32"),
+            ("plain_conv", (16, 32, 64), (64,), "bernoulli", 128, "float32"),
         ),
         (
             *((33, 33, 1), 59_000, False),
-            ("plain_conv", (16, 32, 64), 64, "bernoulli", 128, "float32"),
+            ("plain_conv", (16, 32, 64), (64,), "bernoulli", 128, "float32"),
         ),
         (
             *((64, 64, 3), 3_000, False),
-            ("plain_conv", (16, 32, 64, 128), 128, "bernoulli", 64, "float32"),
+            ("plain_conv", (16, 32, 64, 128), (128,), "bernoulli", 64, "float32"),
         ),
         (
             *((64, 64, 3), 59_000, True),
-            ("plain_conv", (16, 32, 64, 128), 128, "bernoulli", 128, "bfloat16"),
+            ("plain_conv", (16, 32, 64, 128), (128,), "bernoulli", 128, "bfloat16"),
         ),
         (
             *((128, 128, 3), 59_000, False),
-            ("plain_conv", (16, 32, 64, 128, 256), 256, "bernoulli", 32, "float32"),
+            ("plain_conv", (16, 32, 64, 128, 256), (256,), "bernoulli", 32, "float32"),
         ),
         (
             *((256, 256, 3), 100, True),
             (
                 "plain_conv",
                 (16, 32, 64, 128, 256, 256),
-                512,
+                (512,),
                 "bernoulli",
                 8,
                 "bfloat16",
@@ -76,7 +76,7 @@ def test_chosen_leaves_what_was_given():
 def test_chosen_for_convolutions_that_were_given():
     config = chosen(TrainConfig(network="plain_conv"), (28, 28, 1), 59_000)
     assert choices(config) == (
-        *("plain_conv", (16, 32, 64), 64),
+        *("plain_conv", (16, 32, 64), (64,)),
         *("bernoulli", 128, "float32"),
     )
 

@@ -58,6 +58,7 @@ def names():
     from keras_vae.distributions import latents, priors, table
     from keras_vae.distributions.likelihoods import bits_per_dimension
     from keras_vae.model import VAE
+    from keras_vae.networks.levels import levels
     from keras_vae.networks.mlp import mlp
     from keras_vae.objectives.table import OBJECTIVES
     from keras_vae.objectives.terms import Objective
@@ -73,7 +74,7 @@ def names():
         **{"keras": keras, "ops": ops, "np": np, "Path": Path, "partial": partial},
         **{"VAE": VAE, "OneLevel": latents.OneLevel, "OBJECTIVES": OBJECTIVES},
         **{"Prior": priors.Prior, "Objective": Objective},
-        "bits_per_dimension": bits_per_dimension,
+        **{"bits_per_dimension": bits_per_dimension, "levels": levels, "mlp": mlp},
         **parts,
         **{"images": images, "labels": np.arange(1000) % 10},
         **{"encoder": encoder, "decoder": decoder, "vae": vae},

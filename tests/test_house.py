@@ -20,7 +20,7 @@ MOST_LINES = 350
 # A room imports of the levels below its own, and of itself.
 LEVELS = (
     ("errors",),
-    ("cluster", "files", "options", "replicas"),
+    ("cluster", "earlier_configs", "files", "options", "replicas"),
     ("cli", "data", "distributions", "networks", "objectives", "pictures"),
     ("flags", "parts", "testing", "training"),
     ("config",),
@@ -40,6 +40,7 @@ LIGHT = (
     "keras_vae.cluster",
     "keras_vae.config",
     "keras_vae.defaults",
+    "keras_vae.earlier_configs",
     "keras_vae.errors",
     "keras_vae.files",
     "keras_vae.flags",

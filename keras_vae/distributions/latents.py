@@ -30,6 +30,8 @@ class Inference(NamedTuple):
             image's KL divergence; None where it is only known from the samples.
         scale_z_gradient: Takes float (S, B), by which the gradient that arrives at z is
             to be multiplied; None unless it was asked for.
+        output: float (S * B, H, W, C * K), the decoder's output for z, where inference
+            runs through the decoder.
     """
 
     z: Any
@@ -37,6 +39,7 @@ class Inference(NamedTuple):
     log_prior: Any
     kl_by_group: Any = None
     scale_z_gradient: Callable | None = None
+    output: Any = None
 
 
 class Latents(abc.ABC):
@@ -46,8 +49,9 @@ class Latents(abc.ABC):
     model tracks and saves. `keras_vae.testing.check_latents` holds it to that.
 
     Args:
-        posterior: The layer that reads the encoder's output, of all levels.
-        prior: The layer that makes z of noise, of all levels.
+        posterior: The layer that reads the encoder's output, of all levels; a
+            `Posterior` where there is one level.
+        prior: The `Prior` that makes z of noise, of all levels.
 
     Attributes:
         latent_dim: int D, the width of the flat z.
@@ -57,7 +61,7 @@ class Latents(abc.ABC):
         UsageError: If the two do not go together.
     """
 
-    def __init__(self, posterior: Posterior, prior: Prior):
+    def __init__(self, posterior: Any, prior: Prior):
         if posterior.latent_dim != prior.latent_dim:
             raise UsageError(
                 f"The posterior has latent_dim={posterior.latent_dim} and the prior "
@@ -70,7 +74,7 @@ class Latents(abc.ABC):
 
     @abc.abstractmethod
     def infer(
-        self, params, num_samples: int, encode=None, *, scalable=False
+        self, params, num_samples: int, encode=None, decode=None, *, scalable=False
     ) -> Inference:
         """Draws z from the posterior and weighs it.
 
@@ -78,13 +82,16 @@ class Latents(abc.ABC):
             params: float (B, P), the encoder's output.
             num_samples: int S >= 1.
             encode: See `Prior.log_prob`.
+            decode: Takes a function that gives each level's noise, and S, and gives
+                the decoder's output: see `keras_vae.networks.top_down.TopDown.run`.
+                Only latents of several levels look at it.
             scalable: Whether the gradient at z is to be scaled later, and log q(z|x)
                 taken with constant parameters, as doubly reparameterized objectives
                 need (Tucker et al. 2019); `posterior.has_log_prob` must hold.
         """
 
-    def mean(self, params):
-        """Where images are encoded, float (B, D), for params (B, P)."""
+    def mean(self, params, decode=None):
+        """Where images are encoded, float (B, D), for params (B, P); see `infer`."""
         return self.posterior.mean(params)
 
     def draw(self, seed, num_images, *, first_image=0, xp=np):
@@ -151,7 +158,7 @@ class OneLevel(Latents):
                 f"posteriors; got {type(posterior).__name__}."
             )
 
-    def infer(self, params, num_samples, encode=None, *, scalable=False):
+    def infer(self, params, num_samples, encode=None, decode=None, *, scalable=False):
         z, log_posterior = self.posterior.sample_and_log_prob(params, num_samples)
         scale_z_gradient = None
         if scalable:

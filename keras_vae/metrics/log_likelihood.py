@@ -37,8 +37,8 @@ class Estimates:
             samples. So elbo = log_likelihood - kl_divergence is their mean log-weight:
             never above -nll by importance sampling, equal to it with one sample.
         mean: float32 (N, D), where the images are encoded.
-        kl_per_dimension: float32 (N, D), or None where the KL divergence is no sum over
-            latents in closed form.
+        kl_by_group: float32 (N, G), the KL divergence of each latent (G = D) or of each
+            of several levels, or None where it is known in one number only.
         squared_error: float32 (N,), of the reconstruction, mean over the pixels.
     """
 
@@ -47,7 +47,7 @@ class Estimates:
     log_likelihood: np.ndarray
     kl_divergence: np.ndarray
     mean: np.ndarray
-    kl_per_dimension: np.ndarray | None
+    kl_by_group: np.ndarray | None
     squared_error: np.ndarray
 
     @property
@@ -132,20 +132,21 @@ def estimate(
             parts.append([part.numpy()[:real] for part in found])
             bar.update(real)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    nll, log_likelihood, kl_divergence, mean, kl_per_dimension, squared_error = columns
+    nll, log_likelihood, kl_divergence, mean, kl_by_group, squared_error = columns
     names = [field.name for field in dataclasses.fields(Estimates)][1:]
     for name, column in zip(names, columns, strict=True):
         if (wrong := ~np.isfinite(column)).any():
             image = np.argwhere(wrong)[0][0]
             raise diverged(f"The {name} of image {image}", column[wrong][0])
-    factorizes = kl_per_dimension.shape[-1] == vae.latent_dim
+    num_groups = kl_by_group.shape[-1]
+    in_groups = num_groups > 1 or num_groups == vae.latent_dim
     return Estimates(
         estimator,
         nll,
         log_likelihood,
         kl_divergence,
         mean,
-        kl_per_dimension if factorizes else None,
+        kl_by_group if in_groups else None,
         squared_error,
     )
 
@@ -229,7 +230,7 @@ def _described(vae):
     def describe(x, label):
         x = vae._scaled(x)
         terms = vae.terms(x, label, num_samples=1)
-        mean = vae.posterior.mean(terms.params)
+        mean = vae._encoded(x, label)
         kl = terms.kl_by_group
         kl = tf.zeros((x.shape[0], 0)) if kl is None else kl
         inputs = x if vae.num_classes is None else [x, label]
@@ -293,7 +294,8 @@ def summary(vae, estimates: Estimates) -> dict:
         "active_units": int(active_units(estimates.mean).sum()),
         "latent_variances": variances.tolist(),
     }
-    if estimates.kl_per_dimension is not None:
-        kl = estimates.kl_per_dimension.mean(axis=0)
-        report["kl_per_dimension"] = kl.tolist()
+    if estimates.kl_by_group is not None:
+        kl = estimates.kl_by_group.mean(axis=0).tolist()
+        by_latent = len(kl) == vae.latent_dim
+        report["kl_per_dimension" if by_latent else "kl_by_level"] = kl
     return report

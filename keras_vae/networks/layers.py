@@ -10,7 +10,7 @@ from keras.initializers import GlorotUniform
 from keras_vae.errors import unknown
 
 
-def seeds_of(seed: int) -> Iterator[int]:
+def seeds_of(seed: int | tuple[int, ...]) -> Iterator[int]:
     """An endless stream of layer seeds, a pure function of `seed`."""
     generator = np.random.default_rng(seed)
     while True:

@@ -65,14 +65,14 @@ def mlp(
     x = keras.Input((height, width, channels), name="x")
     inputs, h = with_label(x, layers.Flatten()(x), num_classes)
     for units in hidden:
-        h = _hidden(h, units, activation, gated, seeds)
+        h = hidden_layer(h, units, activation, gated, seeds)
     params = dense(posterior_params, seeds, name="posterior_params")(h)
     encoder = keras.Model(inputs, params, name="encoder")
 
     z = keras.Input((latent_dim,), name="z")
     inputs, h = with_label(z, z, num_classes)
     for units in reversed(hidden):
-        h = _hidden(h, units, activation, gated, seeds)
+        h = hidden_layer(h, units, activation, gated, seeds)
     output = dense(int(np.prod(outputs)), seeds, name="likelihood_params")
     decoder = keras.Model(inputs, layers.Reshape(outputs)(output(h)), name="decoder")
     if output_bias is not None:
@@ -80,8 +80,8 @@ def mlp(
     return encoder, decoder
 
 
-def _hidden(h, units, activation, gated, seeds):
-    """One hidden layer of the mlp."""
+def hidden_layer(h, units, activation, gated, seeds):
+    """One hidden layer of the mlp, or the product of two; see `mlp`."""
     if not gated:
         return dense(units, seeds, activation=activation)(h)
     value = dense(units, seeds)(h)

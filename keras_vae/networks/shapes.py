@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from keras_vae.errors import UsageError, shown, whole_number
 
 COARSEST = 4  # pixels, about, along a side of the last map
+FINEST = 16  # places at most along a side of a map of latents
 NARROWEST, WIDEST = 16, 256  # channels
 
 
@@ -59,6 +60,63 @@ def halved(image_shape: Sequence[int], hidden: Sequence[int]) -> list[tuple[int,
             f"{shown(tuple(hidden))}."
         )
     return sizes
+
+
+def halvings_of_levels(
+    image_shape: Sequence[int], hidden: Sequence[int], num_levels: int
+) -> list[int]:
+    """How often the image is halved for each level's map of latents, from the top on.
+
+    The levels are spread over the maps of at most 16x16 places, from the coarsest on,
+    which has more of them where they do not divide evenly.
+
+    Args:
+        image_shape: (H, W, C).
+        hidden: Widths of a convolutional network.
+        num_levels: int >= 2.
+
+    Returns:
+        int, from 1 to the number of widths, for each level.
+
+    Raises:
+        UsageError: If `num_levels` or `hidden` is not usable.
+
+    Example:
+        >>> halvings_of_levels((32, 32, 3), (16, 32, 64), 4)
+        [3, 3, 2, 1]
+    """
+    num_levels = whole_number("num_levels", num_levels, minimum=2)
+    sizes = halved(image_shape, hidden)
+    maps = [k for k in range(1, len(sizes)) if max(sizes[k]) <= FINEST]
+    maps = maps[::-1] or [len(hidden)]
+    return [maps[level * len(maps) // num_levels] for level in range(num_levels)]
+
+
+def ladder_widths(
+    image_shape: Sequence[int],
+    hidden: Sequence[int],
+    num_levels: int,
+    latent_channels: int,
+) -> tuple[int, ...]:
+    """The widths of a ladder's flat levels, from the top on.
+
+    Args:
+        image_shape: (H, W, C).
+        hidden: Widths of the network.
+        num_levels: int >= 2.
+        latent_channels: int >= 1, latents at each place of a map.
+
+    Raises:
+        UsageError: If a number or `hidden` is not usable.
+
+    Example:
+        >>> ladder_widths((32, 32, 3), (16, 32, 64), 3, 4)
+        (64, 256, 1024)
+    """
+    latent_channels = whole_number("latent_channels", latent_channels)
+    sizes = halved(image_shape, hidden)
+    halvings = halvings_of_levels(image_shape, hidden, num_levels)
+    return tuple(math.prod(sizes[k]) * latent_channels for k in halvings)
 
 
 def check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -15,11 +15,16 @@ With `num_classes` both take a second input, `label` int64 (B,), and are called 
 [x, label] and [z, label]. P is `posterior_params` (one tensor: all heads are one matrix
 product), K is `likelihood_params`. Every layer draws its initial weights from a seed of
 its own, a function of `seed`.
+
+Networks of several levels have a table of their own. There latent_dim names the widths
+of the levels, no posterior_params are needed, and `LevelNetworks` are returned.
 """
 
 from functools import partial
 
 from keras_vae.networks.conv import conv
+from keras_vae.networks.ladder import ladder
+from keras_vae.networks.levels import levels
 from keras_vae.networks.mlp import mlp
 from keras_vae.networks.plain_conv import plain_conv
 
@@ -29,3 +34,13 @@ NETWORKS = {
     "conv": conv,
     "plain_conv": plain_conv,
 }
+
+OF_LEVELS = {
+    "mlp": partial(levels, mlp),
+    "gated_mlp": partial(levels, partial(mlp, gated=True), gated=True),
+    "conv": partial(levels, conv, width=256),
+    "plain_conv": partial(levels, plain_conv, width=256),
+    "ladder": ladder,
+}
+
+EVERY = OF_LEVELS | NETWORKS

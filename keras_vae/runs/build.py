@@ -9,10 +9,12 @@ import numpy as np
 
 from keras_vae.config import TrainConfig
 from keras_vae.defaults import chosen
+from keras_vae.distributions.latents import OneLevel
+from keras_vae.distributions.levels import Levels, TopDownPosterior, above
 from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError
 from keras_vae.model import VAE
-from keras_vae.networks.table import NETWORKS
+from keras_vae.networks.table import NETWORKS, OF_LEVELS
 from keras_vae.objectives.table import OBJECTIVES
 from keras_vae.training.optimizers import OPTIMIZERS, schedule
 
@@ -50,21 +52,16 @@ def build_vae(
         num_classes = None
     elif num_classes is None:
         raise UsageError("A conditional model needs labels; the data set has none.")
-    latents = {"latent_dim": config.latent_dim, "seed": config.seed}
-    posterior = _component(config, "posterior", POSTERIORS, **latents)
-    prior = _component(config, "prior", PRIORS, **latents)
     likelihood = _component(config, "likelihood", LIKELIHOODS)
     output_bias = None
     if config.output_bias and data_mean is not None:
         output_bias = likelihood.output_bias(data_mean)
+    several = len(config.widths) > 1 or config.network not in NETWORKS
+    made = _of_levels if several else _of_one_level
     with _precision(config.precision):
-        encoder, decoder = _component(
+        encoder, decoder, latents = made(
             config,
-            "network",
-            NETWORKS,
             image_shape=image_shape,
-            latent_dim=config.latent_dim,
-            posterior_params=posterior.num_params,
             likelihood_params=likelihood.num_params,
             num_classes=num_classes,
             output_bias=output_bias,
@@ -73,8 +70,7 @@ def build_vae(
     return VAE(
         encoder,
         decoder,
-        posterior=posterior,
-        prior=prior,
+        latents=latents,
         likelihood=likelihood,
         objective=_objective(config, num_images),
         num_samples=config.num_samples,
@@ -83,6 +79,43 @@ def build_vae(
         seed=config.seed,
         name="vae",
     )
+
+
+def _of_one_level(config, **given):
+    """Encoder, decoder and latents of one level."""
+    (latent_dim,), seed = config.widths, config.seed
+    posterior = _component(
+        config, "posterior", POSTERIORS, latent_dim=latent_dim, seed=seed
+    )
+    prior = _component(config, "prior", PRIORS, latent_dim=latent_dim, seed=seed)
+    encoder, decoder = _component(
+        config,
+        "network",
+        NETWORKS,
+        latent_dim=latent_dim,
+        posterior_params=posterior.num_params,
+        **given,
+    )
+    return encoder, decoder, OneLevel(posterior, prior)
+
+
+def _of_levels(config, **given):
+    """Encoder, decoder and latents of several levels."""
+    if config.posterior != "diagonal_gaussian":
+        raise UsageError(
+            f"Several levels have the posterior diagonal_gaussian at each; got "
+            f"{config.posterior}. Leave it out, or give one latent_dim."
+        )
+    networks = _component(
+        config, "network", OF_LEVELS, latent_dim=config.widths, **given
+    )
+    top, seed = config.widths[0], config.seed
+    prior = _component(config, "prior", PRIORS, latent_dim=top, seed=seed)
+    latents = Levels(
+        TopDownPosterior(top, networks.posteriors, seed),
+        above(prior, sum(config.widths)),
+    )
+    return networks.encoder, networks.decoder, latents
 
 
 @contextlib.contextmanager

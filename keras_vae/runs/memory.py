@@ -38,7 +38,7 @@ def check_memory(
     """
     sizes = {
         "hidden": config.hidden,
-        "latent_dim": config.latent_dim,
+        "latent_dim": sum(config.widths),
         "num_components": config.num_components or 0,
         "num_mixtures": config.num_mixtures or 1,
         "batch_size": config.batch_of(num_images),

@@ -39,6 +39,13 @@ class ImageModel(keras.Model):
         """The images and labels that the model takes."""
         return ImageSpec(self.image_shape, self.num_classes)
 
+    def _scaled(self, x):
+        """Images as float32 (B, H, W, C) in [0, 1]; integers are taken as 0 to 255."""
+        x = ops.convert_to_tensor(x)
+        checks.check_shape(x.shape, self.image_shape)
+        scale = 255.0 if keras.backend.is_int_dtype(x.dtype) else 1.0
+        return ops.reshape(ops.cast(x, "float32") / scale, (-1, *self.image_shape))
+
     @property
     def metrics(self):
         return [*self._trackers]

@@ -116,7 +116,7 @@ class Learned(Prior):
 class TwoLevels(Latents):
     """Both, with the KL divergence by level."""
 
-    def infer(self, params, num_samples, encode=None, *, scalable=False):
+    def infer(self, params, num_samples, encode=None, decode=None, *, scalable=False):
         z, log_posterior = self.posterior.sample_and_log_prob(params, num_samples)
         levels = zip(
             self.posterior.levels(params, z), self.prior.levels(z), strict=True

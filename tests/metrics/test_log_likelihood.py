@@ -209,7 +209,7 @@ def test_conditional_models_with_learned_priors_have_estimates(prior):
             vae, images, np.arange(5) % 3, num_samples=4, estimator=estimator
         )
         assert np.isfinite(estimates.nll).all() and estimates.nll.shape == (5,)
-        assert estimates.kl_per_dimension is None
+        assert estimates.kl_by_group is None
 
 
 @pytest.mark.parametrize(
