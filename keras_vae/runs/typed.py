@@ -18,9 +18,16 @@ from keras_vae.runs.resuming import options_of_run
 # options that say how a run is written, not what it is: they are not repeated
 ONCE = ("output", "overwrite", "resume", "elsewhere")
 # options that decide which images there are
-IMAGES = ("dataset", "validation_images") + tuple(
-    field.name for field in dataclasses.fields(ImageOptions)
+IMAGES = {"dataset", "validation_images"} | (
+    {field.name for field in dataclasses.fields(ImageOptions)}
+    - {"memory_budget", "cache"}
 )
+
+# option -> the axis whose component it goes with
+AXIS_OF = {name: flag.axis for name, flag in FLAGS.items()} | {
+    "learning_rate": "optimizer",
+    "kl_warmup": "objective",
+}
 
 _RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
 
@@ -63,7 +70,7 @@ class TypedOptions(TrainConfig, _Source):
 def options_beneath(typed: TypedOptions) -> TypedOptions | None:
     """What options stand for that are not typed, where it is not the defaults.
 
-    A component that is typed in place of another leaves that one's options out.
+    A component that is typed in place of another leaves out what goes with that one.
 
     Args:
         typed: The options so far. The first time they are parsed over the defaults, and
@@ -96,7 +103,11 @@ def options_beneath(typed: TypedOptions) -> TypedOptions | None:
     changed = {
         axis for axis in COMPONENTS if getattr(typed, axis) != getattr(beneath, axis)
     }
-    left_out = {name: None for name, flag in FLAGS.items() if flag.axis in changed}
+    left_out = {
+        field.name: field.default
+        for field in dataclasses.fields(TrainConfig)
+        if AXIS_OF.get(field.name) in changed
+    }
     return dataclasses.replace(beneath, **left_out)
 
 

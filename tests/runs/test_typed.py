@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,18 +69,23 @@ def test_an_option_of_a_component_is_overridden_under_its_recipe(asked):
     assert (config.prior, config.num_components) == ("vampprior", 50)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_another_component_comes_with_its_own_options(asked, optimizer):
-    flags = ["--prior", "standard_normal", "--network", "plain_conv"]
-    config, _ = asked("--recipe", "vampprior", *flags, "--optimizer", optimizer)
-    left_out = ("num_components", "hidden", "activation")
-    recipe = {
-        name: value
-        for name, value in RECIPES["vampprior"].options.items()
-        if name not in left_out
-    }
-    more = {"prior": "standard_normal", "network": "plain_conv"}
-    assert config == TrainConfig(**recipe | more | {"optimizer": optimizer})
+@pytest.mark.parametrize(
+    ("flags", "gone"),
+    [
+        ("--prior standard_normal", {"num_components"}),
+        ("--prior mixture", {"num_components"}),
+        ("--network plain_conv", {"hidden", "activation"}),
+        ("--optimizer adam", {"learning_rate"}),
+        ("--objective iwae", {"kl_warmup"}),
+        ("--optimizer muon --prior vampprior --network gated_mlp", set()),
+    ],
+)
+def test_another_component_comes_with_its_own_options(asked, flags, gone):
+    config, _ = asked("--recipe", "vampprior", *flags.split())
+    options = {k: v for k, v in RECIPES["vampprior"].options.items() if k not in gone}
+    words = flags.replace("--", "").split()
+    typed: dict[str, Any] = dict(zip(words[::2], words[1::2], strict=True))
+    assert config == TrainConfig(**options | typed)
 
 
 def test_what_is_typed_of_another_component_is_kept(asked):
@@ -117,8 +123,9 @@ def test_a_resumed_run_knows_the_options_of_its_components(asked, config):
     "flags", [["--dataset", "digits"], ["--validation-images", "3"]]
 )
 def test_other_images_are_free_where_they_are_asked_for(asked, config, flags):
-    assert "dataset" in IMAGES and "image_size" in IMAGES
+    assert {"dataset", "image_size", "skip_broken"} < IMAGES
     assert asked("--config", config, *flags)[1] is None
+    assert asked("--config", config, "--cache", "pixels")[1] == FACTS
 
 
 def test_a_config_without_a_run_says_nothing_of_images(asked, config):
