@@ -46,7 +46,8 @@ def command(
         description: The help text's first paragraph; default: the docstring of
             `config_class`.
         defaults: From the config to another whose values stand for the options that
-            were not given, where those of `config_class` do not.
+            were not given, where those of `config_class` do not; it is asked again
+            after these are parsed over what it gave, until it gives the same.
 
     Returns:
         The exit status: 0, what `function` returned, or the `exit_code` of the error
@@ -62,8 +63,9 @@ def command(
     argv = list(sys.argv[1:] if argv is None else argv)
     config = None
     try:
-        config = _parse(config_class, argv, prog, description)
-        if (default := defaults(config)) is not None:
+        config, default = _parse(config_class, argv, prog, description), None
+        while (found := defaults(config)) != default:
+            default = found
             config = _parse(config_class, argv, prog, description, default)
         for _, value in _options(config):
             if isinstance(value, Path):

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from keras_vae.config import TrainConfig
+from keras_vae.flags import as_flags
 from keras_vae.networks.shapes import default_widths, ladder_widths
 
 CHOSEN = ("network", "hidden", "latent_dim", "likelihood", "batch_size", "precision")
@@ -89,7 +90,7 @@ def _with(config, **values):
     return dataclasses.replace(config, **missing)
 
 
-def as_flags(given: TrainConfig, config: TrainConfig) -> str:
+def chosen_flags(given: TrainConfig, config: TrainConfig) -> str:
     """What `chosen` chose, as flags that would say the same; empty if nothing.
 
     Args:
@@ -98,13 +99,8 @@ def as_flags(given: TrainConfig, config: TrainConfig) -> str:
 
     Example:
         >>> given = TrainConfig(network="mlp", likelihood="bernoulli")
-        >>> as_flags(given, chosen(given, (28, 28, 1), 60_000))
+        >>> chosen_flags(given, chosen(given, (28, 28, 1), 60_000))
         '--latent-dim 20 --batch-size 128 --precision float32'
     """
-    flags = []
-    for name in CHOSEN:
-        if getattr(given, name) is None:
-            value = getattr(config, name)
-            text = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            flags.append(f"--{name.replace('_', '-')} {text}")
-    return " ".join(flags)
+    names = [name for name in CHOSEN if getattr(given, name) is None]
+    return as_flags({name: getattr(config, name) for name in names})

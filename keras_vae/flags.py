@@ -1,5 +1,6 @@
 """The options of components as options of a run, read from the components."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, get_args
 
 import tyro
@@ -96,3 +97,24 @@ def annotation(name, flag):
         help_behavior_hint=f"(default: {'; '.join(defaults)})",
     )
     return Annotated[flag.kind | None, shown]
+
+
+def as_flags(options: Mapping[str, Any]) -> str:
+    """Options as the flags that say them.
+
+    Args:
+        options: dict from the names of `TrainConfig`, of values that are not None.
+
+    Example:
+        >>> as_flags({"hidden": (200, 200), "cosine_decay": True, "lambda_": 2.0})
+        '--hidden 200 200 --cosine-decay --lambda 2.0'
+    """
+    flags = []
+    for name, value in options.items():
+        name = name.rstrip("_").replace("_", "-")
+        if isinstance(value, bool):
+            flags.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            flags.append(" ".join([f"--{name}", *map(str, values)]))
+    return " ".join(flags)

@@ -3,11 +3,8 @@
 import contextlib
 import dataclasses
 import gc
-import importlib.metadata
 import json
 import math
-import os
-import platform
 import sys
 
 import numpy as np
@@ -16,24 +13,29 @@ from keras_vae.cli import command, start_tensorflow
 from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
-from keras_vae.defaults import as_flags, chosen
+from keras_vae.defaults import chosen, chosen_flags
 from keras_vae.errors import DataError, Stopped, UsageError
 from keras_vae.files import write_text
+from keras_vae.flags import as_flags
 from keras_vae.pictures.grids import image_grid, save_png
+from keras_vae.recipes import recipe
+from keras_vae.runs.environment import environment
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
-from keras_vae.runs.resuming import check_resumable, options_of_run
+from keras_vae.runs.resuming import check_resumable, check_same_images
+from keras_vae.runs.typed import TypedOptions, images_of_config, options_beneath
 
 NUM_INPUTS = 64  # images in the grid of inputs
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
 ROWS = 4096  # images looked at in one piece
 
 
-def train(config: TrainConfig) -> None:
+def train(config: TrainConfig, data: dict | None = None) -> None:
     """Trains a VAE and writes its run folder; see the README for what that holds.
 
     Args:
         config: The options of the run.
+        data: Facts that its images must have, as a config.json says them; None for any.
 
     Raises:
         KerasVAEError: If the data, the output folder or an option cannot be used, or
@@ -47,7 +49,7 @@ def train(config: TrainConfig) -> None:
     worker, _ = place_in_cluster()
     if not config.resume and worker == 0:  # it alone writes
         folder.check_output(config.overwrite, sources.location(config.dataset))
-    _train(config, folder)
+    _train(config, folder, data)
     if worker:
         return
     if config.export != ("none",):
@@ -56,7 +58,7 @@ def train(config: TrainConfig) -> None:
     print(f"The run is in {folder}.")
 
 
-def _train(config, folder):
+def _train(config, folder, data):
     source = sources.load(
         config.dataset,
         seed=config.seed,
@@ -70,6 +72,8 @@ def _train(config, folder):
     start_tensorflow(devices=False)
     config = _chosen(config, source)
     facts = _facts(source)
+    if data is not None:
+        check_same_images(data, facts, "The run to repeat")
     resumed = folder.to_resume() if config.resume else None
     if resumed is not None:
         check_resumable(config, facts, resumed)
@@ -99,7 +103,7 @@ def _train(config, folder):
     with writing as run:
         if run is not folder:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
-        write_text(run.environment, _environment())
+        write_text(run.environment, environment())
         shown = _some(source.train, NUM_INPUTS).images
         save_png(image_grid(shown), run.samples / "inputs.png")
         best, *others = _writers(config, source, run)
@@ -156,7 +160,7 @@ def _chosen(config, source):
     given, num_images = config, len(source.train)
     gpu = bool(tf.config.list_physical_devices("GPU"))
     config = chosen(given, source.image_shape, num_images, gpu=gpu)
-    if flags := as_flags(given, config):
+    if flags := chosen_flags(given, config):
         shape = "x".join(map(str, source.image_shape))
         print(f"Chosen for {num_images:,} images of {shape}: {flags}", flush=True)
     return config
@@ -292,43 +296,23 @@ def _check_data(config, source):
                     )
 
 
-def _environment() -> str:
-    """What the numbers of a run depend on beside its config, as JSON."""
-    import tensorflow as tf
-
-    packages = (
-        "keras-vae",
-        "tensorflow",
-        "keras",
-        "numpy",
-        "onnx",
-        "tf2onnx",
-        "onnxruntime",
-    )
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout
-            versions[package] = None
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cpus": os.cpu_count(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-        "packages": versions,
-    }
-    return json.dumps(environment, indent=2) + "\n"
+def _as_typed(options):
+    if options.recipe is not None:
+        flags = as_flags(recipe(options.recipe).options)
+        print(f"The recipe {options.recipe}: {flags}", flush=True)
+    train(options.together(), images_of_config(options))
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    prog = "python -m keras_vae.train"
-    return command(train, TrainConfig, argv, prog, defaults=options_of_run)
+    return command(
+        _as_typed,
+        TypedOptions,
+        argv,
+        prog="python -m keras_vae.train",
+        description=TrainConfig.__doc__,
+        defaults=options_beneath,
+    )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from export.formats import table as formats
 from keras_vae.data.sources import SOURCES
-from keras_vae.flags import AXES, COMPONENTS, FLAGS
+from keras_vae.flags import AXES, COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
+from keras_vae.recipes import RECIPES
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -39,9 +40,19 @@ def options() -> str:
     return "\n".join(lines) + "\n"
 
 
+def recipes() -> str:
+    """What `--recipe` takes, and the flags that each stands for."""
+    lines = ["| recipe | what it trains | its options |", "|---|---|---|"]
+    for name, recipe in RECIPES.items():
+        flags = as_flags(recipe.options)
+        lines.append(f"| `{name}` | {recipe.about} | `{flags}` |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = {
     "sources": sources,
     "options": options,
+    "recipes": recipes,
     "formats": formats,
 }
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from keras_vae.config import TrainConfig
-from keras_vae.defaults import CHOSEN, as_flags, chosen
+from keras_vae.defaults import CHOSEN, chosen, chosen_flags
 from keras_vae.errors import UsageError
 
 
@@ -70,7 +70,7 @@ def test_chosen_leaves_what_was_given():
         epochs=7,
     )
     assert chosen(given, (64, 64, 3), 59_000, gpu=True) == given
-    assert as_flags(given, given) == ""
+    assert chosen_flags(given, given) == ""
 
 
 def test_chosen_for_convolutions_that_were_given():
@@ -84,7 +84,7 @@ def test_chosen_for_convolutions_that_were_given():
 def test_flags_say_what_was_chosen_and_give_the_same():
     given = TrainConfig(network="conv")
     config = chosen(given, (64, 64, 3), 59_000)
-    assert as_flags(given, config) == (
+    assert chosen_flags(given, config) == (
         "--hidden 16 32 64 128 --latent-dim 128 --likelihood bernoulli "
         "--batch-size 128 --precision float32"
     )

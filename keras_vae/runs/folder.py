@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from keras_vae import files
 from keras_vae.config import TrainConfig
@@ -92,12 +93,7 @@ class RunFolder:
                 f"{self} is not a finished run: it has no config.json. Train one with "
                 f"python -m keras_vae.train --output {self}."
             )
-        try:
-            text = self.config.read_text(encoding="utf-8")
-            config = TrainConfig.from_json(text)
-        except (ModelError, UnicodeDecodeError) as error:
-            raise ModelError(f"{self.config}: {error}") from error
-        data = json.loads(text).get("data")
+        config, data = read_config(self.config)
         if wrong := wrong_facts(data):
             raise ModelError(f"{self.config} {wrong}; train the run again.")
         return config, data
@@ -317,3 +313,22 @@ class RunFolder:
                     "another folder with --output."
                 ) from error
             yield
+
+
+def read_config(path: Path) -> tuple[TrainConfig, Any]:
+    """The options that a config.json holds, and what it says of the images.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The config, and `data` as it stands there, unchecked: see `facts.wrong_facts`.
+
+    Raises:
+        ModelError: If it is not a config.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return TrainConfig.from_json(text), json.loads(text).get("data")
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}") from error

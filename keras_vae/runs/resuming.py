@@ -64,6 +64,20 @@ def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
             f"{run} is trained with --{name.replace('_', '-')} {_text(old)}, not "
             f"{_text(new)}; {reason}, or train another run with --output."
         )
+    check_same_images(data, facts, run)
+
+
+def check_same_images(data: dict, facts: dict, run: object) -> None:
+    """Refuses images that are not those of a run.
+
+    Args:
+        data: Facts about the run's images, as its config.json has them.
+        facts: Facts about the images now.
+        run: The run, as a sentence names it.
+
+    Raises:
+        ModelError: If something differs, with its name.
+    """
     for name in ("name", "image_shape", "num_classes", "num_images", "class_names"):
         old, new = data[name], facts[name]
         new = list(new) if isinstance(new, tuple) else new

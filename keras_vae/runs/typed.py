@@ -1,0 +1,142 @@
+"""The options of `keras_vae.train` as typed: over a recipe's, a file's or a run's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from keras_vae.config import TrainConfig
+from keras_vae.data.image_files import ImageOptions
+from keras_vae.errors import ModelError, UsageError
+from keras_vae.flags import COMPONENTS, FLAGS
+from keras_vae.recipes import RECIPES, recipe
+from keras_vae.runs.facts import wrong_facts
+from keras_vae.runs.folder import RunFolder, read_config
+from keras_vae.runs.resuming import options_of_run
+
+# options that say how a run is written, not what it is: they are not repeated
+ONCE = ("output", "overwrite", "resume", "elsewhere")
+# options that decide which images there are
+IMAGES = {"dataset", "validation_images"} | (
+    {field.name for field in dataclasses.fields(ImageOptions)}
+    - {"memory_budget", "cache"}
+)
+
+# option -> the axis whose component it goes with
+AXIS_OF = {name: flag.axis for name, flag in FLAGS.items()} | {
+    "learning_rate": "optimizer",
+    "kl_warmup": "objective",
+}
+
+_RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Where options come from that are not typed."""
+
+    recipe: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME",
+            help=f"Begin with the options of a good run; flags override. {_RECIPES}.",
+        ),
+    ] = None
+    config: Path | None = None
+    """Begin with the options of a run, to repeat it: its folder, or its config.json.
+    A part that a flag changes, of this or of a recipe, comes with its own defaults."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TypedOptions(TrainConfig, _Source):
+    """Options of a run as they are typed, and where those come from that are not."""
+
+    def __post_init__(self):
+        """Nothing is checked: what these go with is known when all are together."""
+
+    def together(self) -> TrainConfig:
+        """The options of the run.
+
+        Raises:
+            UsageError: If one of them is wrong, or they do not go together.
+        """
+        fields = dataclasses.fields(TrainConfig)
+        return TrainConfig(
+            **{field.name: getattr(self, field.name) for field in fields}
+        )
+
+
+def options_beneath(typed: TypedOptions) -> TypedOptions | None:
+    """What options stand for that are not typed, where it is not the defaults.
+
+    A component that is typed in place of another leaves out what goes with that one.
+
+    Args:
+        typed: The options so far. The first time they are parsed over the defaults, and
+            a component that is not typed reads as one that is; so it is to be asked
+            again after they are parsed over what it gave.
+
+    Raises:
+        UsageError: If there is no such recipe, or two places to take them from.
+        ModelError: If there is no such config or run, or it cannot be used.
+
+    Example:
+        >>> beneath = options_beneath(TypedOptions(recipe="vampprior", prior="mixture"))
+        >>> beneath.prior, beneath.num_components, beneath.latent_dim
+        ('vampprior', None, (40,))
+    """
+    if (typed.recipe is not None) + (typed.config is not None) + typed.resume > 1:
+        raise UsageError(
+            "--recipe, --config and --resume each say what the options are; give one."
+        )
+    if typed.recipe is not None:
+        options = recipe(typed.recipe).options
+    elif typed.config is not None:
+        options = vars(_read(typed.config)[0])
+        options = {name: options[name] for name in options if name not in ONCE}
+    elif (run := options_of_run(typed)) is not None:
+        options = vars(run)
+    else:
+        return None
+    beneath = TypedOptions(**options)
+    changed = {
+        axis for axis in COMPONENTS if getattr(typed, axis) != getattr(beneath, axis)
+    }
+    left_out = {
+        field.name: field.default
+        for field in dataclasses.fields(TrainConfig)
+        if AXIS_OF.get(field.name) in changed
+    }
+    return dataclasses.replace(beneath, **left_out)
+
+
+def images_of_config(typed: TypedOptions) -> dict | None:
+    """Facts about the images of the run that `--config` repeats.
+
+    Returns:
+        `data` of its config.json; None if other images are typed, or no run was made of
+        that file.
+
+    Raises:
+        ModelError: If what the file says of them cannot be true.
+    """
+    if typed.config is None:
+        return None
+    config, data = _read(typed.config)
+    if data is None or any(
+        getattr(config, name) != getattr(typed, name) for name in IMAGES
+    ):
+        return None
+    if wrong := wrong_facts(data):
+        raise ModelError(f"{typed.config} {wrong}; leave --config out.")
+    return data
+
+
+def _read(path):
+    file = RunFolder(path).config if path.is_dir() else path
+    if not file.is_file():
+        raise ModelError(
+            f"There is no {file}; give --config a run's folder, or its config.json."
+        )
+    return read_config(file)

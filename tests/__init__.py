@@ -1,0 +1,1 @@
+"""Tests of keras_vae and export: `python -m pytest`; benchmarks and faults besides."""
