@@ -3,11 +3,8 @@
 import contextlib
 import dataclasses
 import gc
-import importlib.metadata
 import json
 import math
-import os
-import platform
 import sys
 
 import numpy as np
@@ -80,6 +77,8 @@ def _train(config, folder):
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
 
+    from keras_vae.metrics.elbo import elbo_report
+    from keras_vae.runs.environment import environment
     from keras_vae.runs.model_file import save_model
     from keras_vae.training.devices import chosen_strategy, is_chief
 
@@ -99,7 +98,7 @@ def _train(config, folder):
     with writing as run:
         if run is not folder:
             print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
-        write_text(run.environment, _environment())
+        write_text(run.environment, environment())
         shown = _some(source.train, NUM_INPUTS).images
         save_png(image_grid(shown), run.samples / "inputs.png")
         best, *others = _writers(config, source, run)
@@ -117,7 +116,12 @@ def _train(config, folder):
             epoch = best.restore(vae)
             print(f"The weights are those of epoch {epoch}, with the least val_loss.")
         save_model(vae, run)
-    _report(vae, config, source, folder, batch_size)
+    report = elbo_report(vae, config, source)
+    write_text(folder.metrics, json.dumps(report, indent=2) + "\n")
+    print(
+        "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
+        "{kl_divergence:.2f} nats per image".format(**report)
+    )
 
 
 def _scope(strategy, batch_size):
@@ -220,37 +224,6 @@ def _some(split, number):
     return split.take(np.linspace(0, len(split) - 1, number).astype(int))
 
 
-def _report(vae, config, source, run, batch_size):
-    """Writes the metrics of the test split."""
-    from keras_vae.distributions.likelihoods import bits_per_dimension
-    from keras_vae.metrics.log_likelihood import has_bits
-
-    metrics = vae.evaluate(
-        source.test,
-        batch_size=batch_size,
-        verbose=0,
-        return_dict=True,
-    )
-    report = {
-        "dataset": source.name,
-        "split": "test",
-        "num_images": len(source.test),
-        "binarization": config.binarization,
-        "estimator": "elbo",
-        "num_samples": config.num_samples,
-        "unit": "nats per image",
-        **{name: metrics[name] for name in ("elbo", "log_likelihood", "kl_divergence")},
-    }
-    if has_bits(vae):  # of the bound, as the estimator says
-        bits = bits_per_dimension(-report["elbo"], vae.image_shape)
-        report["bits_per_dimension"] = bits
-    write_text(run.metrics, json.dumps(report, indent=2) + "\n")
-    print(
-        "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
-        "{kl_divergence:.2f} nats per image".format(**report)
-    )
-
-
 def _export(config, run):
     from export import export_decoder
     from export.bundle import training_facts
@@ -290,39 +263,6 @@ def _check_data(config, source):
                         f"{source.name} has grey ones. Take tfds:binarized_mnist, or "
                         "--binarization dynamic."
                     )
-
-
-def _environment() -> str:
-    """What the numbers of a run depend on beside its config, as JSON."""
-    import tensorflow as tf
-
-    packages = (
-        "keras-vae",
-        "tensorflow",
-        "keras",
-        "numpy",
-        "onnx",
-        "tf2onnx",
-        "onnxruntime",
-    )
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout
-            versions[package] = None
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cpus": os.cpu_count(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-        "packages": versions,
-    }
-    return json.dumps(environment, indent=2) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:

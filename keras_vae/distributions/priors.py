@@ -86,6 +86,14 @@ class Prior(keras.layers.Layer, abc.ABC):
     def refresh(self, encode):
         """Brings `from_noise` up to date with the encoder; see `log_prob`."""
 
+    def start_at(self, z, generator: np.random.Generator):
+        """Puts fresh weights where latents are, before the prior is fitted to them.
+
+        Args:
+            z: float32 (N, latent_dim), a NumPy array.
+            generator: Of what is chosen at random.
+        """
+
     def sample(self, num_samples: int, seed=None):
         """Draws z.
 
@@ -171,6 +179,14 @@ class GaussianMixture(Prior):
         self.mean = self.add_weight(shape, start, name="mean")
         self.log_var = self.add_weight(shape, "zeros", name="log_var")
         self.built = True
+
+    def start_at(self, z, generator):
+        """Puts the means at some of z, with the variances of all."""
+        rows = generator.choice(
+            len(z), self.num_components, len(z) < self.num_components
+        )
+        self.mean.assign(z[rows])
+        self.log_var.assign(np.tile(np.log(z.var(axis=0) + 1e-6), (len(rows), 1)))
 
     def log_prob(self, z, encode=None):
         log_weight = ops.log_softmax(self.logits)
