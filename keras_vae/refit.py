@@ -5,6 +5,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ from keras_vae.runs.folder import RunFolder
 
 PRIOR_FLAGS = {name: flag for name, flag in FLAGS.items() if flag.axis == "prior"}
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
+EPOCHS, STEPS = 20, 5_000  # the least of both, by default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +36,9 @@ class RefitOptions:
     """The run folder to write; default: RUN-PRIOR, beside RUN."""
     overwrite: bool = False
     """Replace the run in that folder if there is one."""
-    epochs: int = 20
-    """Passes over the training images, at most 1,000,000."""
+    epochs: int | None = None
+    """Passes over the training images, at most 1,000,000; default: 20, or more where
+    those are fewer than 5,000 steps."""
     batch_size: int = 128
     """Images in an optimizer step; more than there are is all of them."""
     learning_rate: float = 1e-3
@@ -76,7 +79,8 @@ def refit(config: RefitConfig) -> None:
     Example:
         >>> refit(RefitConfig(Path("saved_models/vae"), prior="mixture", epochs=5))
     """
-    whole_number("epochs", config.epochs, maximum=1_000_000)
+    if config.epochs is not None:
+        whole_number("epochs", config.epochs, maximum=1_000_000)
     whole_number("batch_size", config.batch_size, maximum=1_000_000)
     whole_number("seed", config.seed, minimum=0, maximum=2**24 - 1)
     if number("learning_rate", config.learning_rate, maximum=1e30) == 0:
@@ -127,20 +131,18 @@ def _refit(config, options, data, folder):
     source = run.source
     print(source.provenance, flush=True)
     vae = with_prior(run.vae, options, data)
-    how = {name: getattr(config, name) for name in ("epochs", "batch_size", "seed")}
-    how |= {"learning_rate": config.learning_rate, "run": str(config.run)}
+    batch_size = min(config.batch_size, len(source.train))
+    few = math.ceil(STEPS / (len(source.train) // batch_size))
+    how = {
+        "epochs": config.epochs or max(EPOCHS, few),
+        "batch_size": batch_size,
+        "learning_rate": config.learning_rate,
+        "seed": config.seed,
+    }
+    data = data | {"refit": {"run": str(config.run), **how}}
     # apart: a training could not go on where this was cut
-    with folder.written(options, data | {"refit": how}, apart=True) as new:
-        rows = fit_prior(
-            vae,
-            source.train,
-            source.validation,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            seed=config.seed,
-            verbose=True,
-        )
+    with folder.written(options, data, apart=True) as new:
+        rows = fit_prior(vae, source.train, source.validation, **how, verbose=True)
         reports = []
         for model, its in ((run.vae, run.config), (vae, options)):
             model.compile()
@@ -158,7 +160,7 @@ def _refit(config, options, data, folder):
             new.samples, shown.images, shown.labels, seed=run.config.seed
         )
         pictures.set_model(vae)
-        pictures.on_epoch_end(config.epochs - 1)
+        pictures.on_epoch_end(how["epochs"] - 1)
         save_model(vae, new)
     print(
         f"test: elbo {earlier['elbo']:.2f} with the prior {earlier['prior']}, "

@@ -119,6 +119,8 @@ def test_what_is_cut_short_leaves_nothing(run, tmp_path, monkeypatch, capsys):
     def cut(*arguments):
         raise KeyboardInterrupt
 
+    (tmp_path / "new.partial").mkdir()  # left by one that was killed
+    shutil.copy(run / "config.json", tmp_path / "new.partial")
     monkeypatch.setattr(refitting, "write_history", cut)
     assert main([str(run), *FEW, "--output", str(tmp_path / "new")]) == 130
     assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,8 @@ class Prior(keras.layers.Layer, abc.ABC):
     """What every prior is; it knows nothing of posteriors, networks or models.
 
     A subclass has `log_prob` and `from_noise`. `build` takes the shape of the images,
-    `refresh` is for a prior that is made of posteriors.
+    `refresh` is for a prior that is made of posteriors, `start_at` for one that is
+    fitted to latents.
     `keras_vae.testing.check_prior` holds it to that.
 
     Args:

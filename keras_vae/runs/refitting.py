@@ -98,7 +98,9 @@ def fit_prior(
         DivergedError: If the loss becomes NaN or infinite.
 
     Example:
-        >>> rows = fit_prior(vae, source.train, source.validation, epochs=20)
+        >>> from keras_vae import ArraySplit
+        >>> vae = VAE(encoder, decoder, prior="mixture")
+        >>> rows = fit_prior(vae, ArraySplit(images), epochs=1)
     """
     draw, loss_of = _draws(vae, seed), _losses(vae)
     batch_size = min(batch_size, len(train))
