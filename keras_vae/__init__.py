@@ -14,6 +14,7 @@ _NAMES = {  # module -> its public names
     "data.sources": ["ImageSource", "load"],
     "data.splits": ["ArraySplit", "Split"],
     "distributions.divergences": ["closed_form_kl", "register_kl"],
+    "distributions.flow": ["Flow"],
     "distributions.iaf": ["IAF"],
     "distributions.latents": ["Inference", "Latents", "OneLevel"],
     "distributions.levels": ["Levels", "TopDownPosterior", "TopPrior"],

@@ -84,6 +84,7 @@ def _train(config, folder, data):
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
 
+    from keras_vae.metrics.elbo import elbo_report
     from keras_vae.runs.model_file import save_model
     from keras_vae.training.devices import chosen_strategy, is_chief
 
@@ -121,7 +122,12 @@ def _train(config, folder, data):
             epoch = best.restore(vae)
             print(f"The weights are those of epoch {epoch}, with the least val_loss.")
         save_model(vae, run)
-    _report(vae, config, source, folder, batch_size)
+    report = elbo_report(vae, config, source)
+    write_text(folder.metrics, json.dumps(report, indent=2) + "\n")
+    print(
+        "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
+        "{kl_divergence:.2f} nats per image".format(**report)
+    )
 
 
 def _scope(strategy, batch_size):
@@ -222,37 +228,6 @@ def _writers(config, source, run):
 def _some(split, number):
     """Images from the first to the last of a split, evenly."""
     return split.take(np.linspace(0, len(split) - 1, number).astype(int))
-
-
-def _report(vae, config, source, run, batch_size):
-    """Writes the metrics of the test split."""
-    from keras_vae.distributions.likelihoods import bits_per_dimension
-    from keras_vae.metrics.log_likelihood import has_bits
-
-    metrics = vae.evaluate(
-        source.test,
-        batch_size=batch_size,
-        verbose=0,
-        return_dict=True,
-    )
-    report = {
-        "dataset": source.name,
-        "split": "test",
-        "num_images": len(source.test),
-        "binarization": config.binarization,
-        "estimator": "elbo",
-        "num_samples": config.num_samples,
-        "unit": "nats per image",
-        **{name: metrics[name] for name in ("elbo", "log_likelihood", "kl_divergence")},
-    }
-    if has_bits(vae):  # of the bound, as the estimator says
-        bits = bits_per_dimension(-report["elbo"], vae.image_shape)
-        report["bits_per_dimension"] = bits
-    write_text(run.metrics, json.dumps(report, indent=2) + "\n")
-    print(
-        "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
-        "{kl_divergence:.2f} nats per image".format(**report)
-    )
 
 
 def _export(config, run):

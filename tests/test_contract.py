@@ -25,6 +25,11 @@ from keras_vae.networks.table import NETWORKS
 from keras_vae.objectives.table import OBJECTIVES, check_latents
 
 LATENT_DIM, IMAGES = 2, 12
+FEW = {  # parts of a prior
+    "mixture": {"num_components": 5},
+    "vampprior": {"num_components": 5},
+    "flow": {"num_couplings": 2, "hidden": 5},
+}
 AXES = {
     "posterior": POSTERIORS,
     "prior": PRIORS,
@@ -96,7 +101,7 @@ def build(*combination, jit_compile=False):
         hidden=(4,),
         num_classes=num_classes,
     )
-    few = {} if prior == "standard_normal" else {"num_components": 5}
+    few = FEW.get(prior, {})
     vae = VAE(
         encoder,
         decoder,

@@ -27,7 +27,7 @@ LEVELS = (
     ("defaults", "model"),
     ("runs", "metrics"),
     ("exploring",),
-    ("train", "evaluate", "generate", "explore"),
+    ("train", "evaluate", "generate", "explore", "refit"),
     ("export",),
 )
 COMMANDS = LEVELS[-2]

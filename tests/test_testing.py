@@ -26,7 +26,7 @@ def test_posteriors_keep_the_contract(name):
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_keep_the_contract(name):
-    few = {} if name == "standard_normal" else {"num_components": 5}
+    few = {"num_components": 5} if name in ("mixture", "vampprior") else {}
     testing.check_prior(PRIORS[name](3, **few))
 
 

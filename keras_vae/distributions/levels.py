@@ -169,6 +169,9 @@ class TopPrior(Prior):
     def refresh(self, encode):
         self.top.refresh(encode)
 
+    def start_at(self, z, generator):
+        self.top.start_at(z[:, : self.top.latent_dim], generator)
+
     def get_config(self):
         top = keras.saving.serialize_keras_object(self.top)
         return {**super().get_config(), "top": top}

@@ -26,7 +26,8 @@ class Prior(keras.layers.Layer, abc.ABC):
     """What every prior is; it knows nothing of posteriors, networks or models.
 
     A subclass has `log_prob` and `from_noise`. `build` takes the shape of the images,
-    `refresh` is for a prior that is made of posteriors.
+    `refresh` is for a prior that is made of posteriors, `start_at` for one that is
+    fitted to latents.
     `keras_vae.testing.check_prior` holds it to that.
 
     Args:
@@ -85,6 +86,14 @@ class Prior(keras.layers.Layer, abc.ABC):
 
     def refresh(self, encode):
         """Brings `from_noise` up to date with the encoder; see `log_prob`."""
+
+    def start_at(self, z, generator: np.random.Generator):
+        """Puts fresh weights where latents are, before the prior is fitted to them.
+
+        Args:
+            z: float32 (N, latent_dim), a NumPy array.
+            generator: Of what is chosen at random.
+        """
 
     def sample(self, num_samples: int, seed=None):
         """Draws z.
@@ -171,6 +180,14 @@ class GaussianMixture(Prior):
         self.mean = self.add_weight(shape, start, name="mean")
         self.log_var = self.add_weight(shape, "zeros", name="log_var")
         self.built = True
+
+    def start_at(self, z, generator):
+        """Puts the means at some of z, with the variances of all."""
+        rows = generator.choice(
+            len(z), self.num_components, len(z) < self.num_components
+        )
+        self.mean.assign(z[rows])
+        self.log_var.assign(np.tile(np.log(z.var(axis=0) + 1e-6), (len(rows), 1)))
 
     def log_prob(self, z, encode=None):
         log_weight = ops.log_softmax(self.logits)

@@ -1,5 +1,6 @@
 """The tables of distributions: name -> class, for the command line and for `VAE`."""
 
+from keras_vae.distributions.flow import Flow
 from keras_vae.distributions.iaf import IAF
 from keras_vae.distributions.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from keras_vae.distributions.logistic_mixture import DiscretizedLogisticMixture
@@ -16,6 +17,7 @@ PRIORS = {
     "standard_normal": StandardNormal,
     "mixture": GaussianMixture,
     "vampprior": VampPrior,
+    "flow": Flow,
 }
 
 LIKELIHOODS = {

@@ -188,7 +188,9 @@ class RunFolder:
             self.partial._check_ours()
 
     @contextlib.contextmanager
-    def written(self, config: TrainConfig, data: dict) -> Iterator["RunFolder"]:
+    def written(
+        self, config: TrainConfig, data: dict, *, apart: bool = False
+    ) -> Iterator["RunFolder"]:
         """The folder to write a new run to; afterwards it is this one.
 
         While the run that was here before is kept, that is another folder. A run that
@@ -197,6 +199,8 @@ class RunFolder:
         Args:
             config: The options of the run; `overwrite` lets it replace another.
             data: Facts about its images, with at least `facts.FACTS`.
+            apart: Whether it is another folder in any case, for a run that cannot be
+                resumed and so is to be here whole or not at all.
 
         Yields:
             A run folder with config.json, `checkpoints` and `samples`.
@@ -209,7 +213,9 @@ class RunFolder:
             ...     vae.save(new.model)
         """
         self.check_output(config.overwrite)
-        new = self.partial if self._entries() else self
+        new = self.partial if apart or self._entries() else self
+        if apart:
+            self._check_replaceable()
         with new._locked(create=True):
             if new is self:
                 self.check_output(overwrite=False)  # nobody was faster

@@ -47,9 +47,14 @@ def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
         run: The run.
 
     Raises:
-        ModelError: If something differs, with its name.
+        ModelError: If something differs, with its name, or the run is a refitted one.
     """
     before, data = run.read()
+    if "refit" in data:
+        raise ModelError(
+            f"{run} has a prior that was fitted to a trained model, which cannot be "
+            "resumed; run keras_vae.refit again."
+        )
     for field in dataclasses.fields(config):
         name = field.name
         old, new = getattr(before, name), getattr(config, name)

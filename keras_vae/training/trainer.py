@@ -5,6 +5,7 @@ how its steps are run is in `keras_vae.training.step_loop`.
 """
 
 import contextlib
+from typing import Any
 
 from keras_vae.data import streams
 from keras_vae.data.batches import batches_of
@@ -164,7 +165,7 @@ class FusedModel(StepLoop):
         x=None,
         y=None,
         batch_size=None,
-        verbose="auto",
+        verbose: Any = "auto",
         sample_weight=None,
         steps=None,
         callbacks=None,

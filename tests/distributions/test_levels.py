@@ -42,7 +42,7 @@ def build(network="mlp", widths=(3, 2), prior="standard_normal", **options):
 
 
 @pytest.mark.parametrize("widths", [(3, 2), (2, 1, 3)])
-@pytest.mark.parametrize("prior", ["standard_normal", "mixture"])
+@pytest.mark.parametrize("prior", ["standard_normal", "mixture", "flow"])
 def test_levels_keep_the_contract(widths, prior):
     vae = build(widths=widths, prior=prior)
     check_latents(vae.latents, vae._top_down)
@@ -179,6 +179,15 @@ def test_levels_train_save_and_export(network, prior, classes, tmp_path):
     np.testing.assert_array_equal(*encoded)
     errors = export_decoder(vae, tmp_path / "export", ["onnx", "keras"])
     assert max(errors.values()) <= 1e-5
+
+
+def test_a_top_prior_starts_at_latents_of_the_top_level():
+    prior = TopPrior(5, GaussianMixture(2, num_components=3, seed=4))
+    z = np.arange(40, dtype="float32").reshape(8, 5)
+    prior.start_at(z, np.random.default_rng(0))
+    assert {tuple(row) for row in np.asarray(prior.top.mean)} <= {
+        tuple(row) for row in z[:, :2]
+    }
 
 
 def test_all_weights_get_a_gradient():

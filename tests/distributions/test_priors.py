@@ -120,6 +120,7 @@ ARGUMENTS = {
     "standard_normal": {},
     "mixture": {"num_components": 7, "seed": 4},
     "vampprior": {"num_components": 9, "seed": 5},
+    "flow": {"num_couplings": 3, "hidden": 11, "seed": 6},
 }
 
 

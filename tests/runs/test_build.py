@@ -24,6 +24,7 @@ def images(number):
         ("posterior", "iaf", {"num_flows": 3}),
         ("prior", "mixture", {"num_components": 7}),
         ("prior", "vampprior", {"num_components": 7}),
+        ("prior", "flow", {"num_couplings": 3}),
         ("likelihood", "gaussian", {"sigma": 0.3, "scale": "predicted"}),
         ("likelihood", "discretized_logistic_mixture", {"num_mixtures": 2}),
         ("objective", "elbo", {"beta": 2.0, "free_bits": 0.5}),
