@@ -58,6 +58,7 @@ LIGHT = (
     "keras_vae.data.row_file",
     "keras_vae.data.sources",
     "keras_vae.data.splits",
+    "keras_vae.data.sprites",
     "keras_vae.data.stored_split",
     "keras_vae.exploring.paths",
     "keras_vae.networks.shapes",
