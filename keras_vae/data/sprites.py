@@ -25,13 +25,12 @@ FACTORS = {"shape": len(SHAPES), "scale": 6, "rotation": 8, "x": 12, "y": 12}
 def sprites(name: str) -> RawSource:
     """20,736 made images of 32x32, a shape each, with known factors, after dSprites."""
     factors = np.indices(tuple(FACTORS.values())).reshape(len(FACTORS), -1).T  # (N, 5)
-    images = render(factors)
-    # a quarter is the test split; PCG64's raw output never changes (NEP 19)
-    keys = np.random.PCG64(0).random_raw(len(images))
-    is_test = np.argsort(np.argsort(keys)) < len(images) // 4
+    # shuffled, so that the first ones are like all; raw PCG64 never changes (NEP 19)
+    factors = factors[np.argsort(np.random.PCG64(0).random_raw(len(factors)))]
+    test, train = np.split(factors, [len(factors) // 4])
     splits = {
-        split: ArraySplit(images[rows], factors[rows, 0], factors=factors[rows])
-        for split, rows in (("train", ~is_test), ("test", is_test))
+        split: ArraySplit(render(rows), rows[:, 0].copy(), factors=rows)
+        for split, rows in (("train", train), ("test", test))
     }
     return RawSource(
         name,

@@ -39,8 +39,8 @@ def compare(config: DisentanglementConfig) -> None:
         for name in OBJECTIVES:
             scores = _scores(source, name, seed, config.epochs)
             found[name].append(scores)
-            mig, elbo = scores["mig"], scores["elbo"]
-            print(f"seed {seed}, {name}: mig {mig:.3f}, elbo {elbo:.2f}", flush=True)
+            text = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+            print(f"seed {seed}, {name}: {text}", flush=True)
     names = list(found["elbo"][0])
     table = [("objective", *names)]
     for objective, each in found.items():
