@@ -13,7 +13,7 @@ from keras_vae.errors import DataError
 BINS = 20  # of equal width, for each latent: Locatello et al. (2019), appendix B
 # A latent moves the factor of which it tells most: that share of its entropy at least,
 # and so many times the share of any other factor.
-LEAST, CLEAR = 0.1, 2.0
+LEAST, CLEAR = 0.2, 2.0
 
 
 def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def latent_names(
 ) -> list[str | None]:
     """What to call each latent: the factor that it moves, where that is clear.
 
-    Of the factor it tells most of, as a share of that factor's entropy: at least 0.1,
+    Of the factor it tells most of, as a share of that factor's entropy: at least 0.2,
     and twice as much as of any other. Two latents can move one factor.
 
     Args:
