@@ -16,6 +16,7 @@ import tyro
 
 from keras_vae.cli import command
 from keras_vae.metrics.disentanglement import dci, halves, mig, sap
+from keras_vae.metrics.interventions import factor_vae_score
 from tests.benchmarks.interleave import print_table
 
 
@@ -42,25 +43,27 @@ def codes_and_factors() -> tuple[np.ndarray, np.ndarray]:
 
 
 def our_scores(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
-    """Those of ours that `disent` has, too, and that no draws go into."""
+    """Those of ours that `disent` has, too; draws go into the last one."""
     scores = {
         "mig": mig(codes, factors),
         "sap": sap(codes, factors),
         "sap, continuous": sap(codes, factors, continuous=True),
     }
-    return scores | {f"dci {key}": value for key, value in dci(codes, factors).items()}
+    scores |= {f"dci {key}": value for key, value in dci(codes, factors).items()}
+    return scores | {"factor_vae": factor_vae_score(codes, factors)}
 
 
 def scores_of_disent(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
     """What `disent` says of the same codes; it has them the other way round, (D, N)."""
     metrics = {
         name: importlib.import_module(f"disent.metrics._{name}")
-        for name in ("mig", "sap", "dci")
+        for name in ("mig", "sap", "dci", "factor_vae")
     }
     both = [part.T for half in halves(codes, factors, 0) for part in half]
     whole = [codes.T, factors.T] * 2
     np.random.seed(0)  # its trees draw from this
     found = metrics["dci"]._compute_dci(*both)
+    votes = metrics["factor_vae"].metric_factor_vae(Drawn(codes, factors), np.asarray)
     return {
         "mig": metrics["mig"]._compute_mig(*whole[:2])["mig.discrete_score"],
         "sap": metrics["sap"]._compute_sap(*both, False)["sap.score"],
@@ -68,7 +71,27 @@ def scores_of_disent(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]
         "dci disentanglement": found["dci.disentanglement"],
         "dci completeness": found["dci.completeness"],
         "dci informativeness": found["dci.informativeness_test"],
+        "factor_vae": votes["factor_vae.eval_accuracy"],
     }
+
+
+class Drawn:
+    """Codes as what `disent` takes for a data set: its images are the codes."""
+
+    def __init__(self, codes, factors):
+        self.codes, self.factors = codes, factors
+        self.num_factors, self.gt_data = factors.shape[1], self
+
+    def dataset_sample_batch(self, number, mode):
+        return self.codes[np.random.randint(len(self.codes), size=number)]
+
+    def sample_factors(self, number):
+        sizes = self.factors.max(axis=0) + 1
+        return np.random.randint(sizes, size=(number, self.num_factors))
+
+    def dataset_batch_from_factors(self, factors, mode):
+        same = (self.factors == factors[:, None]).all(axis=2)  # (B, N)
+        return self.codes[(np.random.random(same.shape) * same).argmax(axis=1)]
 
 
 def compare(config: ScoresConfig) -> None:
