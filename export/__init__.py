@@ -7,7 +7,7 @@ before it gets its name. Adding a format: one module, one row in `export.formats
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.bundle import class_names, write_manifest
+from export.bundle import class_names, latent_names, write_manifest
 from export.formats import FORMATS
 from export.parity import ROUNDED, ParityError, check_parity
 from export.publish import earlier_export, publish, publishing, staging_folder
@@ -65,7 +65,10 @@ def export_decoder(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     earlier_export(folder)  # refused now rather than after the work
-    options |= {"class_names": class_names(training, vae.num_classes)}
+    options |= {
+        "class_names": class_names(training, vae.num_classes),
+        "latent_names": latent_names(training, vae.latent_dim),
+    }
     vae.refresh_prior()
     with written(folder), staging_folder(folder) as staging:
         made = {name: FORMATS[name].write(vae, staging, options) for name in formats}

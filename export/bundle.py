@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import keras_vae
-from export.manifest import serialized, signature
+from export.manifest import are_latent_names, serialized, signature
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
 from export.reader import Bundle
-from keras_vae.errors import UsageError
+from keras_vae.errors import UsageError, shown
 from keras_vae.files import sha256_of
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
@@ -97,6 +97,30 @@ def class_names(training: dict | None, num_classes: int | None) -> list[str] | N
     if num_classes is not None and len(names) != num_classes:
         raise UsageError(f"{num_classes} classes cannot have {len(names)} names.")
     return names
+
+
+def latent_names(training: dict | None, latent_dim: int) -> list[str | None] | None:
+    """The factor that each latent moves, where `keras_vae.evaluate` has found that out.
+
+    Args:
+        training: see `training_facts`; or None.
+        latent_dim: D.
+
+    Returns:
+        D texts, or None for a latent without a name; None where factors are unknown.
+
+    Raises:
+        UsageError: if they are something else.
+    """
+    found = (training or {}).get("metrics")
+    for name in ("disentanglement", "latent_names"):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is not None and not are_latent_names(found, latent_dim):
+        raise UsageError(
+            f"The metrics do not hold a short name, or null, for each of {latent_dim} "
+            f"latents, but {shown(found)}; run keras_vae.evaluate again."
+        )
+    return found
 
 
 def weights_sha256(vae) -> str:
@@ -198,7 +222,10 @@ def write_manifest(
     files = _files(staging, "golden.npz") | _files(staging, "parity.json")
     described = signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
     described["generator"]["exact_latents"] = passes_noise_on(vae)
-    names = {"class_names": class_names(training, vae.num_classes)}
+    names = {
+        "class_names": class_names(training, vae.num_classes),
+        "latent_names": latent_names(training, vae.latent_dim),
+    }
     manifest = describe(vae) | names | described
     manifest |= {
         "tolerance": TOLERANCE,

@@ -103,10 +103,19 @@ def check_manifest(manifest: dict) -> None:
     if names is not None:
         _require(type(names) is list, *(type(name) is str for name in names))
         _require(classes is None or len(names) == classes)
+    if "latent_names" in manifest:  # since version 0.1 was first written
+        names = manifest["latent_names"]
+        _require(names is None or are_latent_names(names, dim))
     _require(manifest["training"] is None or type(manifest["training"]) is dict)
     _require(0 < manifest["tolerance"] <= MAX_TOLERANCE)
     _require(SHA256.fullmatch(manifest["weights_sha256"]))
     _check_artifacts(manifest["artifacts"], manifest["files"])
+
+
+def are_latent_names(names, latent_dim: int) -> bool:
+    """Whether a JSON value is a list with a short text or None for each latent."""
+    known = type(names) is list and len(names) == latent_dim
+    return known and all(name is None or _is_short(name) for name in names)
 
 
 def _check_artifacts(artifacts, files):

@@ -26,7 +26,11 @@ DRAWS = 32
 
 
 def write_web(
-    vae, folder: Path, *, class_names: list[str] | None = None
+    vae,
+    folder: Path,
+    *,
+    class_names: list[str] | None = None,
+    latent_names: list[str | None] | None = None,
 ) -> list[Artifact]:
     """Writes `web/`: the page, the models, and ONNX Runtime Web.
 
@@ -34,6 +38,7 @@ def write_web(
         vae: the model whose decoder is written.
         folder: existing folder.
         class_names: what the page calls the classes; default: their numbers.
+        latent_names: the factor that each latent moves, or None, beside its number.
 
     Returns:
         The artifact; its models are run by ONNX Runtime in Python, which shares the
@@ -51,6 +56,7 @@ def write_web(
     decoder, generator = write_onnx(vae, path)
     facts = describe(vae) | {
         "class_names": class_names,
+        "latent_names": latent_names,
         "importance": importance(vae, decoder.decode).tolist(),
         "range": latent_range(vae).tolist(),
         "files": {

@@ -39,6 +39,8 @@ class EvaluateConfig:
 def evaluate(config: EvaluateConfig) -> None:
     """Estimates the numbers of a run's test split and merges them into metrics.json.
 
+    Where the factors that images were made from are known, so are the scores of
+    disentanglement, of all test images; an export names the latents by them.
     The keys of the last importance estimate stand at the top; `estimates` keeps the
     last nll of each estimator, to be compared.
 
@@ -85,8 +87,25 @@ def evaluate(config: EvaluateConfig) -> None:
         "unit": "nats per image",
         **summary(vae, estimates),
     }
-    write_text(path, json.dumps(_merged(earlier, report), indent=2) + "\n")
-    print(_sentence(report))
+    metrics = _merged(earlier, report)
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
+    print(_sentence(report), flush=True)
+    if run.source.factors is not None:
+        scores = _factor_scores(run, config.seed)
+        metrics |= {"disentanglement": scores}
+        write_text(path, json.dumps(metrics, indent=2) + "\n")
+
+
+def _factor_scores(run, seed):
+    """Scores of disentanglement, on all test images, of data with known factors."""
+    from keras_vae.metrics import disentanglement
+
+    source = run.source
+    scores = disentanglement.report(
+        run.mean, source.factors, source.factor_names, seed=seed
+    )
+    print(disentanglement.sentence(scores))
+    return scores
 
 
 def _earlier(path):

@@ -47,6 +47,7 @@ class RawSource:
             checked against each other.
         class_names: Names of the classes 0, 1, ..., where they are known.
         found: What was found in a folder, in sentences; `None` elsewhere.
+        factor_names: Names of the factors of the images, where the splits have those.
     """
 
     name: str
@@ -54,6 +55,7 @@ class RawSource:
     splits: dict[str, ArraySplit] | dict[str, StoredSplit]
     class_names: tuple[str, ...] | None = None
     found: str | None = None
+    factor_names: tuple[str, ...] | None = None
 
 
 def to_splits(raw: dict[str, RawSplit]) -> dict[str, ArraySplit]:

@@ -16,6 +16,7 @@ from keras_vae.data.budget import GIGA, budget_bytes
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.data.splits import ArraySplit, Split
+from keras_vae.data.sprites import sprites
 from keras_vae.data.stored_split import StoredSplit
 from keras_vae.errors import DataError, UsageError, unknown
 from keras_vae.files import check_path
@@ -37,6 +38,7 @@ class ImageSource:
         test: Images for the final numbers alone.
         class_names: Names of the classes 0, 1, ..., where they are known.
         found: What was found in a folder of images, in sentences; `None` elsewhere.
+        factor_names: Names of the factors that images were made from, or `None`.
     """
 
     name: str
@@ -46,6 +48,12 @@ class ImageSource:
     test: Split
     class_names: tuple[str, ...] | None = None
     found: str | None = None
+    factor_names: tuple[str, ...] | None = None
+
+    @property
+    def factors(self) -> np.ndarray | None:
+        """What each test image was made from, int64 (N, F), where that is known."""
+        return self.test.factors if isinstance(self.test, ArraySplit) else None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -81,10 +89,10 @@ def load(
     Args:
         name: `"mnist"`, `"fashion_mnist"`, in any case, or `"tfds:NAME"`, through
             tensorflow-datasets; `"digits"`, 5,000 MNIST digits that need no download;
-            `"auto"`, MNIST where it is on disk or can be downloaded and `digits`
-            otherwise; or the path of a folder of images (see `image_folders`), of a
-            folder with IDX files or a version of a TFDS data set, or of a `.npz` or
-            `.npy` file.
+            `"sprites"`, made images with known factors; `"auto"`, MNIST where it is on
+            disk or can be downloaded and `digits` otherwise; or the path of a folder of
+            images (see `image_folders`), of a folder with IDX files or a version of a
+            TFDS data set, or of a `.npz` or `.npy` file.
         seed: Decides which images are held out, >= 0.
         validation_images: Size of the validation split; 0 for none. By default 1,000,
             or a tenth of the training images where that is fewer; a validation split
@@ -124,6 +132,7 @@ def load(
         test=test,
         class_names=raw.class_names,
         found=raw.found and raw.found + where,
+        factor_names=raw.factor_names,
     )
 
 
@@ -331,6 +340,7 @@ def stratified_draw(labels: np.ndarray, num: int, seed: tuple[int, ...]) -> np.n
 SOURCES = {
     "auto": auto,
     "digits": digits,
+    "sprites": sprites,
     "mnist": tfds,
     "fashion_mnist": tfds,
     "tfds:NAME": tfds,

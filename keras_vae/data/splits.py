@@ -85,6 +85,7 @@ class ArraySplit:
         images: uint8 (N, H, W, C), or float in [0, 1].
         labels: int64 (N,), class numbers from 0, or `None`.
         weight: float (N,), how much each image counts in means, or `None`.
+        factors: int64 (N, F), from 0, what each image was made from, or `None`.
 
     Example:
         >>> split = ArraySplit(np.zeros((10, 28, 28, 1), np.uint8))
@@ -95,6 +96,7 @@ class ArraySplit:
     images: np.ndarray
     labels: np.ndarray | None = None
     weight: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,11 +127,9 @@ class ArraySplit:
 
     def take(self, rows) -> "ArraySplit":
         """Some of the images."""
-        return ArraySplit(
-            self.images[rows],
-            None if self.labels is None else self.labels[rows],
-            None if self.weight is None else self.weight[rows],
-        )
+        beside = (self.labels, self.weight, self.factors)
+        parts = (None if part is None else part[rows] for part in beside)
+        return ArraySplit(self.images[rows], *parts)
 
     part = take  # some of the images, where they are
 

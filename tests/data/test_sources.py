@@ -210,6 +210,6 @@ def test_files_of_other_kinds(tmp_path):
 
 def test_every_table_name_is_a_function_and_nothing_imports_tensorflow():
     assert set(sources.SOURCES) == {
-        "auto", "digits", "mnist", "fashion_mnist", "tfds:NAME", "PATH"
+        "auto", "digits", "sprites", "mnist", "fashion_mnist", "tfds:NAME", "PATH"
     }  # fmt: skip
     assert all(callable(function) for function in sources.SOURCES.values())

@@ -18,6 +18,7 @@ NAMES = [
     "x" * 10_000,
     "a\0b\u2028\n\t",
 ]
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"> right and left, and up"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,9 @@ def web(tmp_path_factory):
     shape = {"posterior_params": 6, "likelihood_params": 1, "hidden": (8,)}
     vae = VAE(*mlp((6, 5, 1), 3, num_classes=5, **shape), num_classes=5)
     folder = tmp_path_factory.mktemp("run") / "export"
-    export_decoder(vae, folder, ["web"], training={"data": {"class_names": NAMES}})
+    moved = {"disentanglement": {"latent_names": [HOSTILE, None, "x"]}}
+    training = {"data": {"class_names": NAMES}, "metrics": moved}
+    export_decoder(vae, folder, ["web"], training=training)
     return folder / "web"
 
 
@@ -51,6 +54,30 @@ def test_class_names_are_text(web, watch, serve):
     watched.context.close()
 
 
+def test_sliders_have_the_names_of_the_factors_that_they_move(web, watch, serve):
+    address = serve(web)
+    watched = watch(viewport={"width": 1280, "height": 800})
+    page = watched.page
+    page.goto(address)
+    page.wait_for_selector("figure[aria-busy=false]", timeout=30_000)
+    names = {"z0": f"{HOSTILE} z0", "z1": "z1", "z2": "x z2"}
+    for latent, name in names.items():
+        assert page.locator(f"label[for={latent}]").text_content() == name
+        slider = page.get_by_role("slider", name=name, exact=True)
+        assert slider.get_attribute("id") == latent
+        for axis in ("across", "up"):
+            option = page.locator(f"#{axis} option[value='{latent[1:]}']")
+            assert option.text_content() == name
+    assert page.locator(".latent img, .latent script, option *").count() == 0
+    assert page.title() == "Latent explorer"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    boxes = [page.locator(f"#{latent}").bounding_box() for latent in names]
+    assert len({(box["x"], box["width"]) for box in boxes}) == 1  # in one column
+    assert "A name is the factor" in page.inner_text(".latents .hint")
+    watched.check(address)
+    watched.context.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -61,6 +88,10 @@ def test_class_names_are_text(web, watch, serve):
         {"class_names": ["a"]},
         {"class_names": [{}] * 5},
         {"class_names": "<b>"},
+        {"latent_names": ["a"]},
+        {"latent_names": ["a", "b", 3]},
+        {"latent_names": ["a", "b", "c" * 256]},
+        {"latent_names": "abc"},
         {"prior": None},
         {"importance": [1, 2]},
         {"range": [[4, -4]] * 3},

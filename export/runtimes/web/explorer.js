@@ -19,11 +19,13 @@ function check(facts) {
     Array.isArray(values) && values.length === length && values.every(fits);
   const { latent_dim, image_shape, num_classes, class_names, prior, importance, range } = facts;
   const names = class_names ?? [];
+  const moved = facts.latent_names ?? [];
   const good =
     whole(latent_dim) &&
     list(image_shape, 3, whole) &&
     (num_classes === null || whole(num_classes)) &&
     list(names, names.length && (num_classes ?? names.length), (name) => typeof name === "string") &&
+    list(moved, moved.length && latent_dim, (name) => name === null || (typeof name === "string" && name.length <= 255)) &&
     typeof prior === "string" &&
     list(importance, latent_dim, (share) => Number.isFinite(share) && share >= 0) &&
     list(range, latent_dim, (ends) => list(ends, 2, Number.isFinite) && ends[0] <= ends[1]);
@@ -41,6 +43,7 @@ const [facts, model] = await Promise.all([
 const { latent_dim: D, image_shape: [H, W, C], num_classes: classes, importance, range } = facts;
 const order = [...importance.keys()].sort((a, b) => importance[b] - importance[a]);
 const conditional = classes !== null;
+const moves = (d) => facts.latent_names?.[d] ?? null; // the factor that a latent moves: never HTML
 
 // ---- state: z is kept in full precision; a slider only shows it, rounded ----
 let z = new Float32Array(D), label = conditional ? 0 : undefined;
@@ -305,7 +308,11 @@ function buildSliders() {
     const number = element("output", { htmlFor: `z${d}` });
     const share = element("span", { className: "share", title: `${(100 * importance[d]).toFixed(1)} %` });
     share.style.setProperty("--share", importance[d] / (importance[order[0]] || 1));
-    const row = element("div", { className: "latent" }, element("label", { htmlFor: `z${d}`, textContent: `z${d}` }), share, slider, number);
+    const label = element("label", { htmlFor: `z${d}` }, `z${d}`);
+    if (moves(d) !== null) {
+      label.prepend(element("span", { className: "factor", textContent: moves(d), title: moves(d), dir: "auto" }), " ");
+    }
+    const row = element("div", { className: "latent" }, label, share, slider, number);
     row.classList.toggle("idle", importance[d] < 0.005 * importance[order[0]]);
     row.hidden = place >= first;
     slider.addEventListener("input", () => edit([[d, Number(slider.value)]]));
@@ -318,6 +325,10 @@ function buildSliders() {
     row.addEventListener("dblclick", () => edit([[d, (range[d][0] + range[d][1]) / 2]]));
     rows.set(d, { slider, number });
     $("sliders").append(row);
+  }
+  if (order.some((d) => moves(d) !== null)) {
+    $("sliders").className = "named";
+    $("latents-hint").append(" A name is the factor that the slider moves.");
   }
   // Few sliders leave room below them.
   if (D <= 14) document.querySelector(".latents").after(document.querySelector(".blend"));
@@ -337,7 +348,7 @@ function build() {
   $("save-large").title = `${W * enlarge} × ${H * enlarge}`;
   buildSliders();
   for (const [id, chosen] of [["across", order[0]], ["up", order[1] ?? order[0]]]) {
-    $(id).append(...order.map((d) => element("option", { value: d, textContent: `z${d}`, selected: d === chosen })));
+    $(id).append(...order.map((d) => element("option", { value: d, textContent: [moves(d), `z${d}`].filter((text) => text !== null).join(" "), selected: d === chosen })));
     $(id).onchange = () => [place(), scheduleMap()];
   }
   for (let k = 0; k < SAMPLES; k++) {
