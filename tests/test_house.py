@@ -27,7 +27,7 @@ LEVELS = (
     ("defaults", "model"),
     ("runs", "metrics"),
     ("exploring",),
-    ("train", "evaluate", "generate", "explore"),
+    ("train", "evaluate", "generate", "explore", "train_extractor"),
     ("export",),
 )
 COMMANDS = LEVELS[-2]
@@ -60,6 +60,9 @@ LIGHT = (
     "keras_vae.data.splits",
     "keras_vae.data.stored_split",
     "keras_vae.exploring.paths",
+    "keras_vae.metrics.distances",
+    "keras_vae.metrics.features",
+    "keras_vae.metrics.neighbors",
     "keras_vae.networks.shapes",
     "keras_vae.pictures.charts",
     "keras_vae.pictures.grids",
