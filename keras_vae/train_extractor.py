@@ -6,6 +6,7 @@ Those that the package ships were made by it; see `keras_vae/metrics/extractors/
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -64,7 +65,9 @@ def train(config: ExtractorConfig) -> None:
     from keras_vae.data.sources import load
     from keras_vae.metrics.extractor_training import train_extractor
 
-    size = {} if config.image_size is None else {"image_size": config.image_size}
+    size: dict[str, Any] = (
+        {} if config.image_size is None else {"image_size": config.image_size}
+    )
     source = load(config.dataset, validation_images=0, **size)
     print(source.provenance)
     extractor, accuracy = train_extractor(

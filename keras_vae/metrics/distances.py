@@ -70,9 +70,9 @@ def frechet_distance(images: np.ndarray, reference: np.ndarray) -> float:
     for features in (images, reference):
         features = np.asarray(features, np.float64)
         mean = features.mean(axis=0)
-        factor = np.linalg.qr(features - mean, mode="r")  # covariance: factor' factor
+        centered = (features - mean) / math.sqrt(len(features) - 1)
         means.append(mean)
-        factors.append(factor / math.sqrt(len(features) - 1))
+        factors.append(np.linalg.qr(centered, mode="r"))  # covariance: factor' factor
     a, b = factors
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     distance = np.square(means[0] - means[1]).sum() + np.square(a).sum()

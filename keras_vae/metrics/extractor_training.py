@@ -152,6 +152,12 @@ def _tasks(split: Split, seed: int, order: int | None = None):
 # === Damages ===
 
 
+def _drawn(x, seed, least, most):
+    """Uniform numbers, one for each image, (B, 1, 1, 1)."""
+    shape = tf.stack([tf.shape(x)[0], 1, 1, 1])
+    return tf.random.stateless_uniform(shape, seed, least, most)
+
+
 def blurred(x, seed):
     """A Gaussian blur of 0.5 to 2 pixels, of the whole batch."""
     sigma = tf.random.stateless_uniform((), seed, 0.5, 2.0)
@@ -164,27 +170,29 @@ def blurred(x, seed):
 
 def noisy(x, seed):
     """Gaussian noise of a standard deviation of 0.03 to 0.3, for each image another."""
-    size = tf.random.stateless_uniform((tf.shape(x)[0], 1, 1, 1), seed, 0.03, 0.3)
-    noise = tf.random.stateless_normal(tf.shape(x), seed)
+    first, second = tf.unstack(tf.random.split(seed))
+    size = _drawn(x, first, 0.03, 0.3)
+    noise = tf.random.stateless_normal(tf.shape(x), second)
     return tf.clip_by_value(x + size * noise, 0, 1)
 
 
 def broken(x, seed):
     """A straight gap across the middle, 2 to 4 pixels wide, of the corner's color."""
-    chosen = tf.random.stateless_uniform((3, tf.shape(x)[0], 1, 1), seed)
-    angle, offset, width = tf.unstack(chosen)
-    rows = tf.range(x.shape[1], dtype=tf.float32)[None, :, None] - x.shape[1] / 2
-    columns = tf.range(x.shape[2], dtype=tf.float32)[None, None] - x.shape[2] / 2
+    angle, offset, width = (
+        _drawn(x, part, 0, 1) for part in tf.unstack(tf.random.split(seed, 3))
+    )
+    rows = tf.range(x.shape[1], dtype=tf.float32)[:, None, None] - x.shape[1] / 2
+    columns = tf.range(x.shape[2], dtype=tf.float32)[:, None] - x.shape[2] / 2
     angle *= math.pi
-    distance = rows * tf.cos(angle) + columns * tf.sin(angle)  # (B, H, W)
+    distance = rows * tf.cos(angle) + columns * tf.sin(angle)  # (B, H, W, 1)
     offset = (offset - 0.5) * x.shape[1] / 3
     gap = tf.abs(distance - offset) < 1 + width
-    return tf.where(gap[..., None], x[:, :1, :1], x)
+    return tf.where(gap, x[:, :1, :1], x)
 
 
 def mixed(x, seed):
     """A quarter to a half of another image of the batch, shining through."""
-    share = tf.random.stateless_uniform((tf.shape(x)[0], 1, 1, 1), seed, 0.25, 0.5)
+    share = _drawn(x, seed, 0.25, 0.5)
     return (1 - share) * x + share * tf.roll(x, 1, axis=0)
 
 
@@ -203,17 +211,16 @@ def damaged(x, seed) -> tuple:
         >>> images.shape, damage.shape
         (TensorShape([8, 28, 28, 1]), TensorShape([8]))
     """
-    seed = tf.cast(tf.stack(seed), tf.int64)
-    kind = tf.random.stateless_uniform(
-        (tf.shape(x)[0],), seed, 0, len(DAMAGES), tf.int32
-    )
-    shift = tf.random.stateless_uniform((2,), seed, -2, 3, tf.int32)
+    seeds = tf.random.split(tf.cast(tf.stack(seed), tf.int64), 2 + len(DAMAGES))
+    first, second, *others = tf.unstack(seeds)
+    kind = tf.cast(tf.reshape(_drawn(x, first, 0, len(DAMAGES)), (-1,)), tf.int32)
+    shift = tf.random.stateless_uniform((2,), second, -2, 3, tf.int32)
     x = tf.roll(x, shift, axis=[1, 2])
     result = x
     for k, damage in enumerate(DAMAGES.values()):
         if damage is not None:
             here = (kind == k)[:, None, None, None]
-            result = tf.where(here, damage(x, seed + [k, 0]), result)
+            result = tf.where(here, damage(x, others[k]), result)
     return result, kind
 
 

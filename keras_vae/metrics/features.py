@@ -17,6 +17,7 @@ from tqdm import tqdm
 from keras_vae.errors import ModelError, UsageError, first_line
 
 BATCH = 256  # images in one call
+MAX_SIDE = 1024  # rows or columns that images are scaled to
 MAX_FEATURES = 4096  # beyond them covariances take minutes and gigabytes
 
 
@@ -60,18 +61,20 @@ class Extractor:
     def _layout(self):
         """The name of the input, batch, (H, W, C), and whether channels come first."""
         inputs = self._session.get_inputs()
-        shape = [None if isinstance(k, str) else k for k in inputs[0].shape or ()]
-        one = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4
-        if one and shape[0] in (None, 1):
-            batch, *image = shape
-            if image[2] in (1, 3):
-                return inputs[0].name, batch, tuple(image), False
-            if image[0] in (1, 3):
-                return inputs[0].name, batch, (*image[1:], image[0]), True
+        shape: list[Any] = []
+        if len(inputs) == 1 and inputs[0].type == "tensor(float)":
+            shape = [k if isinstance(k, int) else None for k in inputs[0].shape]
+        if len(shape) == 4 and shape[0] in (None, 1):
+            for places in ((1, 2, 3), (2, 3, 1)):  # of height, width and channels
+                height, width, channels = image_shape = tuple(shape[k] for k in places)
+                sides = {height, width} - {None}
+                if channels in (1, 3) and sides <= {*range(1, MAX_SIDE + 1)}:
+                    return inputs[0].name, shape[0], image_shape, places[2] == 1
         found = ", ".join(f"{value.type} {value.shape}" for value in inputs)
         raise ModelError(
             f"{self.name} takes {found or 'nothing'}; an extractor takes images, one "
-            "float32 (batch, height, width, channels) with 1 or 3 channels."
+            "float32 (batch, height, width, channels) with 1 or 3 channels and at most "
+            f"{MAX_SIDE:,} rows and columns."
         )
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -90,7 +93,7 @@ class Extractor:
         """
         if images.dtype != np.uint8:
             images = np.rint(np.multiply(images, 255, dtype=np.float32))
-            images = images.astype(np.uint8)
+            images = images.clip(0, 255).astype(np.uint8)
         images = _fitted(images, self.image_shape)
         parts = [
             self._run(images[start : start + self._batch])
@@ -208,10 +211,10 @@ def _fitted(images, image_shape):
 SHIPPED = {
     1: (
         "mnist_28x28x1",
-        "e95b65dc74f2b4d21f66df06ba27470469596b84ebe472a55287fb76c05bd325",
+        "0f729eb9c7e08f50eb318ca7351ebd4627877c729e3be68fbdc27345fba357cf",
     ),
     3: (
         "emoji_32x32x3",
-        "5b11eea8d8d97c613e7ff4e46ff71520d651a03bfd6d7df0dcdf24510737cb7c",
+        "2c4032f5a194ab98c383ac05813af4c4c1b14dfd94e2b4328c7f07dcb126ffd3",
     ),
 }

@@ -148,6 +148,8 @@ def external(tmp_path):
 def hostile(tmp_path):
     flat = helper.make_node("Flatten", ["x"], ["y"])
     image = ["batch", 4, 4, 1]
+    same = helper.make_node("Identity", ["x"], ["y"])
+    constant = helper.make_node("Constant", [], ["y"], value_float=1.0)
     log = [
         helper.make_node("Log", ["x"], ["l"]),
         helper.make_node("Flatten", ["l"], ["y"]),
@@ -161,6 +163,9 @@ def hostile(tmp_path):
         "rank": (graph_of([flat], ["batch", 16]), "takes tensor(float)"),
         "channels": (graph_of([flat], ["batch", 4, 4, 2]), "1 or 3 channels"),
         "batch": (graph_of([flat], [8, 4, 4, 1]), "takes tensor(float)"),
+        "none": (graph_of([constant], image, inputs=0), "takes nothing"),
+        "scalar": (graph_of([same], []), "takes tensor(float)"),
+        "huge": (graph_of([flat], ["batch", 2**30, 4, 1]), "rows and columns"),
         "two": (graph_of([flat], image, inputs=2), "takes tensor(float)"),
         "infinite": (graph_of(log, image), "NaN or infinite"),
         "wide": (graph_of([flat], ["batch", 99, 99, 1]), "9,801 features"),
@@ -177,10 +182,22 @@ def hostile(tmp_path):
     }
 
 
-CASES = ("nothing", "text", "cut", "external", "rank", "channels", "batch", "two")
+CASES = (
+    "nothing",
+    "text",
+    "cut",
+    "external",
+    "rank",
+    "channels",
+    "batch",
+    "two",
+    "none",
+)
 
 
-@pytest.mark.parametrize("case", [*CASES, "infinite", "wide", "operator", "shape"])
+@pytest.mark.parametrize(
+    "case", [*CASES, "scalar", "huge", "infinite", "wide", "operator", "shape"]
+)
 def test_a_file_that_is_no_extractor_is_told_in_a_sentence(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, message = hostile(tmp_path)[case]
