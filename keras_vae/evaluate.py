@@ -13,11 +13,17 @@ from typing import Literal
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import DataError, UsageError, first_line, whole_number
+from keras_vae.errors import (
+    DataError,
+    ModelError,
+    UsageError,
+    first_line,
+    whole_number,
+)
 from keras_vae.files import write_text
 from keras_vae.runs.folder import RunFolder
 
-MAX_SAMPLES, MAX_SEED = 1_000_000, 2**31 - 1
+MAX_SAMPLES, MAX_DRAWS, MAX_SEED = 1_000_000, 100_000, 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +47,7 @@ class EvaluateConfig:
     """Estimate no likelihood; compare draws with the test images, by features: Frechet
     and kernel distance, precision and recall, density and coverage."""
     num_draws: int = 10_000
-    """With --samples: how many to draw, at most 1,000,000."""
+    """With --samples: how many to draw, at most 100,000."""
     features: Path | None = None
     """With --samples: an ONNX file that makes features of images; default: one that
     comes with the package."""
@@ -66,7 +72,7 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.num_images is not None:
         whole_number("num_images", config.num_images)
     whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
-    whole_number("num_draws", config.num_draws, maximum=MAX_SAMPLES)
+    whole_number("num_draws", config.num_draws, maximum=MAX_DRAWS)
     if config.features is not None and not config.samples:
         raise UsageError("--features is for --samples; give both or neither.")
     path = RunFolder(config.run).metrics
@@ -116,6 +122,8 @@ def _evaluate_samples(config, path, earlier):
     if config.features is not None:
         from export.reader import check_onnx, read_file
 
+        if not config.features.is_file():
+            raise ModelError(f"There is no file {config.features} to make features.")
         data = read_file(config.features)
         check_onnx(config.features, data)
         extractor = Extractor(config.features.name, data)

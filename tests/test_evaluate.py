@@ -64,7 +64,7 @@ def test_the_naive_estimate_alone_makes_no_headline(run, tmp_path, capsys):
         (["--features", "other.onnx"], 2, "--features is for --samples"),
         (["--samples", "--num-draws", "0"], 2, "num_draws must be a whole number >="),
         (["--samples", "--seed", "99999999"], 2, "seed"),
-        (["--samples", "--features", "no.onnx"], 5, "no.onnx"),
+        (["--samples", "--features", "no.onnx"], 4, "There is no file no.onnx"),
         (["--samples", "--features", __file__], 4, "is not an ONNX file"),
         (["--samples", "--num-images", "5"], 3, "6 or more test"),
     ],

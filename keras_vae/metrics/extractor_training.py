@@ -90,6 +90,7 @@ def train_extractor(
         DataError: If there are no labels, or the images are too small.
 
     Example:
+        >>> from keras_vae import load
         >>> extractor, accuracy = train_extractor(load("digits"), epochs=1)
     """
     if source.num_classes is None or source.num_classes < 2:

@@ -62,6 +62,8 @@ def sample_quality(
         DivergedError: If the model gives what is no number.
 
     Example:
+        >>> from keras_vae import ArraySplit
+        >>> from keras_vae.metrics.features import shipped_extractor
         >>> split = ArraySplit(images)
         >>> report = sample_quality(
         ...     vae, split, split, shipped_extractor(channels=1), num_draws=100
