@@ -19,6 +19,7 @@ from keras_vae.errors import ModelError, UsageError, first_line
 BATCH = 256  # images in one call
 MAX_SIDE = 1024  # rows or columns that images are scaled to
 MAX_FEATURES = 4096  # beyond them covariances take minutes and gigabytes
+LARGEST = 1e9  # feature: the sixth power of its square is still a float64
 
 
 class Extractor:
@@ -89,7 +90,7 @@ class Extractor:
 
         Raises:
             UsageError: If the images have other channels.
-            ModelError: If the network fails, or its features are not finite.
+            ModelError: If the network fails, or its features are NaN or huge.
         """
         if images.dtype != np.uint8:
             images = np.rint(np.multiply(images, 255, dtype=np.float32))
@@ -117,8 +118,11 @@ class Extractor:
                 f"{self.name} gives {features.shape[1]:,} features an image; expected "
                 f"1 to {MAX_FEATURES:,}, so choose an output that pools."
             )
-        if not np.isfinite(features).all():
-            raise ModelError(f"{self.name} gives features that are NaN or infinite.")
+        if not (np.abs(features) <= LARGEST).all():
+            raise ModelError(
+                f"{self.name} gives features that are NaN or beyond {LARGEST:g}; choose "
+                "a network that is trained and scaled."
+            )
         return features
 
     def of(
