@@ -120,8 +120,8 @@ class Extractor:
             )
         if not (np.abs(features) <= LARGEST).all():
             raise ModelError(
-                f"{self.name} gives features that are NaN or beyond {LARGEST:g}; choose "
-                "a network that is trained and scaled."
+                f"{self.name} gives features that are NaN or beyond {LARGEST:g}; "
+                "choose a network that is trained and scaled."
             )
         return features
 
