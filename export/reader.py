@@ -247,7 +247,7 @@ def check_onnx(path: Path, data: bytes) -> None:
                     number == EXTERNAL_DATA or number == DATA_LOCATION and value != 0
                 ):
                     raise ModelError(
-                        f"{path} refers to other files; a decoder holds its weights."
+                        f"{path} refers to other files; it must hold its weights."
                     )
                 if number in MESSAGES[kind]:
                     if isinstance(value, int):

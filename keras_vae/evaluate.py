@@ -1,7 +1,7 @@
 """`python -m keras_vae.evaluate RUN`: the numbers that papers report, on test images.
 
-`keras_vae.metrics.log_likelihood` computes them; here a run is loaded and its
-metrics.json updated.
+`keras_vae.metrics` computes them, `log_likelihood` or with --samples `sample_quality`;
+here a run is loaded and its metrics.json updated.
 """
 
 import dataclasses
@@ -13,16 +13,25 @@ from typing import Literal
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import DataError, first_line, whole_number
+from keras_vae.errors import (
+    DataError,
+    ModelError,
+    UsageError,
+    first_line,
+    whole_number,
+)
 from keras_vae.files import write_text
 from keras_vae.runs.folder import RunFolder
 
-MAX_SAMPLES, MAX_SEED = 1_000_000, 2**31 - 1
+MAX_SAMPLES, MAX_DRAWS, MAX_SEED = 1_000_000, 100_000, 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Estimate the log-likelihood of a trained model on its test split."""
+    """Estimate the log-likelihood of a trained model on its test split.
+
+    Or, with --samples, compare what it draws with the test images.
+    """
 
     run: tyro.conf.Positional[Path]
     """The run folder; its metrics.json is updated."""
@@ -34,6 +43,14 @@ class EvaluateConfig:
     """Only the first images of the split; default: all."""
     seed: int = 0
     """Of the noise: a whole number below 2**31."""
+    samples: bool = False
+    """Estimate no likelihood; compare draws with the test images, by features: Frechet
+    and kernel distance, precision and recall, density and coverage."""
+    num_draws: int = 10_000
+    """With --samples: how many to draw, at most 100,000."""
+    features: Path | None = None
+    """With --samples: an ONNX file that makes features of images; default: one that
+    comes with the package."""
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -57,9 +74,15 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.num_images is not None:
         whole_number("num_images", config.num_images)
     whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
+    whole_number("num_draws", config.num_draws, maximum=MAX_DRAWS)
+    if config.features is not None and not config.samples:
+        raise UsageError("--features is for --samples; give both or neither.")
     path = RunFolder(config.run).metrics
     earlier = _earlier(path)
     start_tensorflow()
+    if config.samples:
+        _evaluate_samples(config, path, earlier)
+        return
     from keras_vae.metrics.log_likelihood import estimate, summary
     from keras_vae.runs.trained import TrainedRun
 
@@ -108,12 +131,47 @@ def _factor_scores(run, seed):
     return scores
 
 
+def _evaluate_samples(config, path, earlier):
+    """Merges the report of one extractor into metrics.json, beside those of others."""
+    from keras_vae.metrics.features import Extractor, shipped_extractor
+    from keras_vae.metrics.sample_quality import sample_quality, table
+    from keras_vae.runs.trained import TrainedRun
+
+    extractor = None
+    if config.features is not None:
+        from export.reader import check_onnx, read_file
+
+        if not config.features.is_file():
+            raise ModelError(f"There is no file {config.features} to make features.")
+        data = read_file(config.features)
+        check_onnx(config.features, data)
+        extractor = Extractor(config.features.name, data)
+    run = TrainedRun(config.run)
+    report = {
+        "dataset": run.source.name,
+        **sample_quality(
+            run.vae,
+            run.source.train,
+            run.source.test,
+            extractor or shipped_extractor(run.vae.image_shape[2]),
+            num_draws=config.num_draws,
+            num_images=config.num_images,
+            seed=config.seed,
+            progress=True,
+        ),
+    }
+    reports = earlier.get("samples", {}) | {report["sha256"]: report}
+    write_text(path, json.dumps(earlier | {"samples": reports}, indent=2) + "\n")
+    print(table(report))
+
+
 def _earlier(path):
     """What metrics.json says so far."""
     if not path.is_file():
         return {"estimates": {}}
     try:
         metrics = {"estimates": {}} | json.loads(path.read_text(encoding="utf-8"))
+        _ = {} | metrics.get("samples", {})
         return metrics | {"estimates": {} | metrics["estimates"]}
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from export.bundle import latent_names, training_facts
 from keras_vae.data import sources
 from keras_vae.data.sprites import FACTORS, sprites
 from keras_vae.evaluate import main
+from keras_vae.files import sha256_of
+from keras_vae.metrics import features
 from keras_vae.train import main as train
 
 
@@ -62,6 +65,12 @@ def test_the_naive_estimate_alone_makes_no_headline(run, tmp_path, capsys):
         (["--num-samples", "0"], 2, "num_samples must be a whole number >= 1"),
         (["--num-images", "0"], 2, "num_images must be a whole number >= 1"),
         (["--estimator", "bogus"], 2, "estimator"),
+        (["--features", "other.onnx"], 2, "--features is for --samples"),
+        (["--samples", "--num-draws", "0"], 2, "num_draws must be a whole number >="),
+        (["--samples", "--seed", "99999999"], 2, "seed"),
+        (["--samples", "--features", "no.onnx"], 4, "There is no file no.onnx"),
+        (["--samples", "--features", __file__], 4, "is not an ONNX file"),
+        (["--samples", "--num-images", "5"], 3, "6 or more test"),
     ],
 )
 def test_command_says_in_one_line_what_is_wrong(run, capsys, arguments, code, message):
@@ -73,12 +82,42 @@ def test_command_says_in_one_line_what_is_wrong(run, capsys, arguments, code, me
     assert (run / "metrics.json").read_bytes() == before
 
 
+def test_samples_are_kept_by_extractor_beside_the_estimates(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "metrics.json"
+    before = json.loads(path.read_text())
+    command = [str(tmp_path / "run"), "--samples", "--num-draws", "20"]
+    assert main(command) == 0
+    (first,) = json.loads(path.read_text())["samples"].values()
+    assert first["extractor"] == "mnist_28x28x1" and first["num_images"] == 6
+    assert f"SHA-256 {first['sha256']}" in capsys.readouterr().out
+    # another extractor, of color images in another size, has a place of its own
+    other = Path(features.__file__).parent / "extractors" / "emoji_32x32x3.onnx"
+    assert main([*command, "--features", str(other)]) == 0
+    assert main([*command, "--seed", "1"]) == 0
+    metrics = json.loads(path.read_text())
+    reports = metrics.pop("samples")
+    assert {key: report["extractor"] for key, report in reports.items()} == {
+        first["sha256"]: "mnist_28x28x1",
+        sha256_of(other): "emoji_32x32x3.onnx",
+    }
+    again = reports[first["sha256"]]
+    assert again["seed"] == 1 and again["samples"] != first["samples"]
+    assert again["training_images"]["num_images"] == 20
+    assert metrics == before | {"estimates": before.get("estimates", {})}
+    # an estimate leaves the samples where they are
+    assert main([str(tmp_path / "run"), "--num-samples", "3"]) == 0
+    assert json.loads(path.read_text())["samples"] == reports
+
+
 def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
     assert main([str(tmp_path)]) == 4
     assert "is not a finished run" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", '{"estimates": 3}', 99999 * "["])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", '{"estimates": 3}', '{"samples": 3}', 99999 * "["]
+)
 def test_metrics_of_somebody_else_are_refused_before_the_work(
     run, tmp_path, text, capsys
 ):

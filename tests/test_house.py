@@ -27,7 +27,7 @@ LEVELS = (
     ("defaults", "model"),
     ("runs", "metrics"),
     ("exploring",),
-    ("train", "evaluate", "generate", "explore", "refit"),
+    ("train", "evaluate", "generate", "explore", "refit", "train_extractor"),
     ("export",),
 )
 COMMANDS = LEVELS[-2]
@@ -64,6 +64,9 @@ LIGHT = (
     "keras_vae.metrics.disentanglement",
     "keras_vae.metrics.factors",
     "keras_vae.metrics.interventions",
+    "keras_vae.metrics.distances",
+    "keras_vae.metrics.features",
+    "keras_vae.metrics.neighbors",
     "keras_vae.networks.shapes",
     "keras_vae.pictures.charts",
     "keras_vae.pictures.grids",
