@@ -1,4 +1,4 @@
-"""`python -m export matrix`: every runtime against Keras on four models, in one table.
+"""`python -m export matrix`: every runtime against Keras on some models, in one table.
 
 Untrained weights serve as well as trained ones: what is compared is arithmetic.
 """
@@ -18,11 +18,13 @@ MODELS = {
     "convolutional": {"network": "conv", "hidden": (32, 64), "latent_dim": 20},
     "plain convolutions": {"network": "plain_conv"},
     "conditional": {"conditional": True},
+    "two levels, flow": {"latent_dim": (20, 20), "prior": "flow"},
+    "ladder": {"network": "ladder"},
 }
 
 
 def parity_matrix() -> dict[str, list[Check]]:
-    """Exports four models to every format, and checks them in every runtime.
+    """Exports each of `MODELS` to every format, and checks them in every runtime.
 
     Returns:
         dict from the model's name to what each runtime says.

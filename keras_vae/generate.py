@@ -13,7 +13,13 @@ import tyro
 
 from keras_vae.cli import command
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM, check_seed, noise
-from keras_vae.errors import KerasVAEError, ModelError, UsageError, first_line
+from keras_vae.errors import (
+    KerasVAEError,
+    ModelError,
+    UsageError,
+    first_line,
+    number,
+)
 from keras_vae.files import check_file
 
 BATCH = 1024  # images decoded in one call: bounds the memory
@@ -31,12 +37,19 @@ class GenerateConfig:
     """Which images: a whole number in [0, 16777216)."""
     label: int | None = None
     """The class, for a conditional model; default: all classes in turn."""
+    temperature: float = 1.0
+    """What the noise is multiplied by, at most 10: below 1 for likelier images, and
+    fewer kinds of them."""
     output: Path = Path("generated.png")
     """The PNG file to write."""
 
 
 def generate(
-    bundle: str | Path, num_images: int, seed: int = 0, label: int | None = None
+    bundle: str | Path,
+    num_images: int,
+    seed: int = 0,
+    label: int | None = None,
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """Images from an exported decoder.
 
@@ -48,6 +61,8 @@ def generate(
         seed: int in [0, 2**24).
         label: class in [0, num_classes) of a conditional model; None takes all classes
             in turn.
+        temperature: in [0, 10], by which the noise is multiplied; 1 unless the prior is
+            N(0, I).
 
     Returns:
         float32 (N, H, W, C) in [0, 1].
@@ -63,8 +78,9 @@ def generate(
     if num_images < 1:
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
+    number("temperature", temperature, maximum=10)
     try:
-        images = _run(Path(bundle), num_images, seed, label)
+        images = _run(Path(bundle), num_images, seed, label, temperature)
         if images.dtype != np.float32 or images.ndim != 4 or len(images) != num_images:
             raise ValueError(f"its images are {images.dtype} {images.shape}")
         if not np.isfinite(images).all():
@@ -78,7 +94,7 @@ def generate(
     return images
 
 
-def _run(bundle, num_images, seed, label):
+def _run(bundle, num_images, seed, label, temperature):
     session = _session(bundle, "decoder.onnx")
     latent_dim, num_classes, is_normal = _facts(session)
     feed = {}
@@ -88,6 +104,12 @@ def _run(bundle, num_images, seed, label):
         raise UsageError("This decoder takes no label; leave --label out.")
     if is_normal:
         feed["z"], _ = noise(seed, num_images, latent_dim)  # (N, D)
+        feed["z"] = feed["z"] * np.float32(temperature)
+    elif temperature != 1:
+        raise UsageError(
+            "Only a decoder whose prior is standard_normal takes a temperature; leave "
+            "--temperature out, or use VAE.generate."
+        )
     else:  # only the generator knows how the prior is made of noise
         call = {"seed": seed, "num_images": num_images} | dict.fromkeys(feed, 0)
         call = {name: np.array(value, np.int64) for name, value in call.items()}
@@ -165,7 +187,9 @@ def run_generate(config: GenerateConfig) -> None:
     if config.output.suffix.lower() != ".png":
         raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
     check_file(config.output)
-    images = generate(config.run, config.num_images, config.seed, config.label)
+    images = generate(
+        config.run, config.num_images, config.seed, config.label, config.temperature
+    )
     if images.shape[3] not in (1, 3, 4):
         raise ModelError(
             f"{config.run} generates images of {images.shape[3]} channels; a PNG file "

@@ -289,7 +289,9 @@ class VAE(FusedModel):
         """Encodes images to the mean of q(z|x) and decodes that, (N, H, W, C)."""
         return self.decode(self.encode(x, label), label)
 
-    def generate(self, num_images: int, seed: int = 0, label=None) -> np.ndarray:
+    def generate(
+        self, num_images: int, seed: int = 0, label=None, temperature: float = 1.0
+    ) -> np.ndarray:
         """Mean images of prior draws.
 
         An exported decoder gives the same images for the same seed in any runtime;
@@ -299,6 +301,7 @@ class VAE(FusedModel):
             num_images: int N >= 1.
             seed: int in [0, 2**24).
             label: int or int (N,), for a conditional model only; None: all in turn.
+            temperature: float in [0, 10], by which the noise is multiplied.
 
         Returns:
             float32 (N, H, W, C) in [0, 1].
@@ -310,10 +313,9 @@ class VAE(FusedModel):
         num_images = whole_number("num_images", num_images)
         label = checks.labels_in_turn(label, num_images, self.num_classes)
         self.refresh_prior()
-        z = [
-            self.latents.draw(seed, min(ROWS, num_images - start), first_image=start)
-            for start in range(0, num_images, ROWS)  # in pieces that stay in the cache
-        ]
+        draw = functools.partial(self.latents.draw, seed, temperature=temperature)
+        starts = range(0, num_images, ROWS)  # in pieces that stay in the cache
+        z = [draw(min(ROWS, num_images - k), first_image=k) for k in starts]
         return self.decode(np.concatenate(z), label)
 
     @functools.cached_property
@@ -322,9 +324,7 @@ class VAE(FusedModel):
 
     @functools.cached_property
     def _decode(self):
-        return InPieces(
-            lambda z, label: self._mean(self.decoder(self._inputs(z, label)))
-        )
+        return InPieces(lambda *z: self._mean(self.decoder(self._inputs(*z))))
 
     # === Saving ===
 

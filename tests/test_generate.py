@@ -62,9 +62,24 @@ def test_prior_other_than_standard_normal_is_sampled(tmp_path):
     vae = exported(tmp_path, prior="mixture")
     images = generate(tmp_path, 9, seed=5)
     np.testing.assert_allclose(images, vae.generate(9, seed=5), atol=1e-5)
+    with pytest.raises(UsageError, match="standard_normal takes a temperature; leave"):
+        generate(tmp_path, 1, temperature=0.5)
     (tmp_path / "export" / "generator.onnx").unlink()
     with pytest.raises(ModelError, match="holds no export/generator.onnx"):
         generate(tmp_path, 1)
+
+
+def test_temperature_multiplies_the_noise(run):
+    folder, vae = run
+    cold = generate(folder, 5, seed=3, temperature=0.5)
+    np.testing.assert_allclose(cold, vae.generate(5, 3, temperature=0.5), atol=1e-5)
+    z = np.float32(0.5) * vae.latents.draw(3, 5)
+    np.testing.assert_allclose(cold, vae.decode(z), atol=1e-5)
+    still = generate(folder, 2, temperature=0)
+    np.testing.assert_array_equal(still[0], still[1])
+    for wrong in (-1, float("nan"), 11):
+        with pytest.raises(UsageError, match="temperature must be a number"):
+            generate(folder, 2, temperature=wrong)
 
 
 def test_decoder_that_refers_to_other_files_is_refused(run, tmp_path):

@@ -16,7 +16,9 @@ from keras_vae.distributions.divergences import closed_form_kl
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.distributions.posteriors import DiagonalGaussian, Posterior
 from keras_vae.distributions.priors import Prior
-from keras_vae.errors import UsageError
+from keras_vae.errors import UsageError, number
+
+MAX_TEMPERATURE = 10.0
 
 
 class Inference(NamedTuple):
@@ -94,7 +96,7 @@ class Latents(abc.ABC):
         """Where images are encoded, float (B, D), for params (B, P); see `infer`."""
         return self.posterior.mean(params)
 
-    def draw(self, seed, num_images, *, first_image=0, xp=np):
+    def draw(self, seed, num_images, *, first_image=0, temperature=1.0, xp=np):
         """The latents of generated images: the same bits in every runtime.
 
         Image k depends on the seed and k alone. With a prior that is made of
@@ -104,6 +106,8 @@ class Latents(abc.ABC):
             seed: int or integer tensor, in [0, 2**24).
             num_images: int or integer tensor N.
             first_image: int or integer tensor, where the batch begins.
+            temperature: float in [0, 10], by which the noise is multiplied: below 1 for
+                likelier images, and fewer kinds of them.
             xp: `numpy`, or `tensorflow` to build the same in a graph.
 
         Returns:
@@ -112,10 +116,12 @@ class Latents(abc.ABC):
         Raises:
             UsageError: If an int is out of range.
         """
-        normal_and_uniform = noise(
+        normal, uniform = noise(
             seed, num_images, self.latent_dim, first_image=first_image, xp=xp
         )
-        z = self.prior.from_noise(*normal_and_uniform)
+        if number("temperature", temperature, maximum=MAX_TEMPERATURE) != 1.0:
+            normal = normal * np.float32(temperature)
+        z = self.prior.from_noise(normal, uniform)
         return np.asarray(z, np.float32) if xp is np else z
 
     def get_config(self):

@@ -19,9 +19,11 @@ from export.parity import (
     passes_noise_on,
 )
 from export.runtimes import RUNTIMES, load_runtime
+from keras_vae.config import TrainConfig
 from keras_vae.distributions.flow import Flow
 from keras_vae.model import VAE
 from keras_vae.networks.mlp import mlp
+from keras_vae.runs.build import build_vae
 
 EXAMPLES = Path(load_runtime("numpy").__file__).parent
 
@@ -58,7 +60,18 @@ def tiny_conditional_conv():
     return VAE(encoder, keras.Model([z, label], h), num_classes=4)
 
 
-@pytest.fixture(scope="module", params=[tiny_mlp, tiny_conditional_conv])
+def tiny_ladder():
+    """Three levels of maps, and a prior on top whose draws choose."""
+    options = {"network": "ladder", "hidden": (6, 8), "num_levels": 3}
+    options |= {"latent_channels": 2, "prior": "mixture", "num_components": 5}
+    vae = build_vae(TrainConfig(**options), (10, 9, 1), num_images=10)
+    generator = np.random.default_rng(0)
+    for weight in vae.decoder.weights:
+        weight.assign(weight + generator.normal(size=weight.shape) / 8)
+    return vae
+
+
+@pytest.fixture(scope="module", params=[tiny_mlp, tiny_conditional_conv, tiny_ladder])
 def exported(request, tmp_path_factory):
     keras.utils.set_random_seed(0)
     vae, folder = request.param(), tmp_path_factory.mktemp("run") / "export"
