@@ -122,6 +122,7 @@ def _refit(config, options, data, folder):
     """Fits and writes; returns the new model."""
     from keras_vae.metrics.elbo import elbo_report
     from keras_vae.runs.environment import environment
+    from keras_vae.runs.memory import check_memory
     from keras_vae.runs.model_file import save_model
     from keras_vae.runs.refitting import fit_prior, with_prior, write_history
     from keras_vae.runs.trained import TrainedRun
@@ -130,6 +131,7 @@ def _refit(config, options, data, folder):
     run = TrainedRun(config.run)
     source = run.source
     print(source.provenance, flush=True)
+    check_memory(options, source.image_shape, len(source.train))
     vae = with_prior(run.vae, options, data)
     batch_size = min(config.batch_size, len(source.train))
     few = math.ceil(STEPS / (len(source.train) // batch_size))
