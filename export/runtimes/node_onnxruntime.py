@@ -51,8 +51,10 @@ def _run(path, feed):
         script = shutil.copy(SCRIPT, folder)
         os.symlink((MODULES / "node_modules").resolve(), f"{folder}/node_modules")
         files = [f"{folder}/images.bin", f"{folder}/z.bin"]
-        command = ["node", script, str(Path(path).resolve()), json.dumps(feed), *files]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        command = ["node", script, str(Path(path).resolve()), "-", *files]
+        done = subprocess.run(
+            command, input=json.dumps(feed), check=True, capture_output=True, text=True
+        )
         return {
             name: np.fromfile(f"{folder}/{name}.bin", np.float32).reshape(shape)
             for name, shape in json.loads(done.stdout).items()

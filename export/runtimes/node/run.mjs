@@ -2,11 +2,13 @@
 //     npm install --ignore-scripts onnxruntime-node
 //     node run.mjs generator.onnx '{"seed": 7, "num_images": 64}' images.bin z.bin
 //     node run.mjs decoder.onnx '{"z": [[0.5, -1.0]]}' images.bin
+//     node run.mjs decoder.onnx - images.bin < inputs.json    (Node fails at long arguments)
 // Writes float32 in native byte order, and prints the shapes.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import * as ort from "onnxruntime-node";
 
-const [model, json, ...files] = process.argv.slice(2);
+const [model, given, ...files] = process.argv.slice(2);
+const json = given === "-" ? readFileSync(0, "utf8") : given;
 const int64 = (values, shape) =>
   new ort.Tensor("int64", BigInt64Array.from(values.map(BigInt)), shape);
 
