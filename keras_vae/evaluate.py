@@ -204,6 +204,9 @@ def _sentence(report):
         f", kl_divergence {report['kl_divergence']:.2f}, {report['active_units']} of "
         f"{len(report['latent_variances'])} units active"
     )
+    if "kl_by_level" in report:
+        levels = ", ".join(f"{kl:.2f}" for kl in report["kl_by_level"])
+        text += f"; kl_divergence by level, from the top on: {levels}"
     if "bits_per_dimension" in report:
         text += f"; {report['bits_per_dimension']:.3f} bits per dimension"
     return text

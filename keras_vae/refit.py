@@ -21,6 +21,7 @@ from keras_vae.runs.folder import RunFolder
 
 PRIOR_FLAGS = {name: flag for name, flag in FLAGS.items() if flag.axis == "prior"}
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
+NUM_DRAWS = 5_000  # compared with test images
 EPOCHS, STEPS = 20, 5_000  # the least of both, by default
 
 
@@ -121,6 +122,7 @@ def _options(config, before, folder):
 def _refit(config, options, data, folder):
     """Fits and writes; returns the new model."""
     from keras_vae.metrics.elbo import elbo_report
+    from keras_vae.metrics.sample_quality import table
     from keras_vae.runs.environment import environment
     from keras_vae.runs.memory import check_memory
     from keras_vae.runs.model_file import save_model
@@ -148,12 +150,14 @@ def _refit(config, options, data, folder):
         reports = []
         for model, its in ((run.vae, run.config), (vae, options)):
             model.compile()
-            # numbers of both models belong here: distances of samples, too
             reports.append(elbo_report(model, its, source))
         earlier, report = reports
         parts = ("elbo", "log_likelihood", "kl_divergence")
         earlier = {"prior": run.config.prior} | {name: earlier[name] for name in parts}
         report["before"] = earlier
+        distances = _distances(run.vae, vae, source, config.seed)
+        if distances is not None:
+            report["samples"] = {distances["sha256"]: distances}
         write_history(new.history, rows)
         write_text(new.environment, environment())
         write_text(new.metrics, json.dumps(report, indent=2) + "\n")
@@ -169,7 +173,30 @@ def _refit(config, options, data, folder):
         f"{report['elbo']:.2f} with {options.prior}; kl_divergence "
         f"{earlier['kl_divergence']:.2f}, {report['kl_divergence']:.2f} nats per image"
     )
+    if distances is not None:
+        print(table(distances))
     return vae
+
+
+def _distances(before, vae, source, seed):
+    """What draws look like before and after; None where there are too few images."""
+    from keras_vae.metrics.features import SHIPPED, shipped_extractor
+    from keras_vae.metrics.neighbors import DENSITY
+    from keras_vae.metrics.sample_quality import sample_quality
+
+    channels = vae.image_shape[2]
+    if channels not in SHIPPED or min(len(source.test), len(source.train)) <= DENSITY:
+        return None
+    return sample_quality(
+        vae,
+        source.train,
+        source.test,
+        shipped_extractor(channels),
+        before=before,
+        num_draws=NUM_DRAWS,
+        seed=seed,
+        progress=True,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -70,6 +70,9 @@ def test_the_new_run_is_complete(run, refitted, capsys):
     earlier = json.loads((run / "metrics.json").read_text())
     assert metrics["before"]["elbo"] == pytest.approx(earlier["elbo"], rel=1e-6)
     assert metrics["before"]["prior"] == "standard_normal"
+    (distances,) = metrics["samples"].values()
+    named = ("samples_before", "samples", "training_images")
+    assert all(distances[name]["frechet_distance"] > 0 for name in named)
     same = pytest.approx(earlier["log_likelihood"], rel=1e-6)
     assert metrics["log_likelihood"] == same and metrics["elbo"] != earlier["elbo"]
 

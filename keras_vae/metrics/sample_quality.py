@@ -6,8 +6,6 @@ what the latents cannot carry. No reconstruction is of an image that it is compa
 with: such pairs would flatter it.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from tqdm import tqdm
 
@@ -19,7 +17,7 @@ from keras_vae.metrics.distances import frechet_distance, kernel_distance
 from keras_vae.metrics.features import Extractor
 from keras_vae.metrics.neighbors import DENSITY, neighborhoods
 
-SETS = ("samples", "reconstructions", "training_images")  # compared with test images
+SETS = ("samples_before", "samples", "reconstructions", "training_images")
 PIECE = 1024  # images that are made at a time
 
 
@@ -29,6 +27,7 @@ def sample_quality(
     test: Split,
     extractor: Extractor,
     *,
+    before=None,
     num_draws: int = 10_000,
     num_images: int | None = None,
     seed: int = 0,
@@ -46,6 +45,7 @@ def sample_quality(
         train: The training images.
         test: The test images.
         extractor: What the features are of.
+        before: Another `VAE`, whose draws are compared, too, as `samples_before`.
         num_draws: int >= 6.
         num_images: int, of the first test images; None: all.
         seed: int in [0, 2**24), of the draws.
@@ -81,8 +81,12 @@ def sample_quality(
     labels = np.zeros(len(train)) if train.labels is None else train.labels
     chosen = stratified_draw(labels, min(num_draws, len(train)), (seed, 3))
     test_rows = np.arange(num_images)
+    earlier = {} if before is None else {"samples_before": before}
     sets = {
-        "samples": (_draws(vae, num_draws, seed), num_draws),
+        name: (_draws(model, num_draws, seed), num_draws)
+        for name, model in (earlier | {"samples": vae}).items()
+    }
+    sets |= {
         "reconstructions": (_reconstructions(vae, train, chosen), len(chosen)),
         "training_images": (_images(train, chosen), len(chosen)),
         "test_images": (_images(test, test_rows), num_images),
@@ -130,12 +134,11 @@ def compared(images: np.ndarray, reference: np.ndarray) -> dict:
     }
 
 
-def table(report: dict, rows: Sequence[str] = SETS) -> str:
+def table(report: dict) -> str:
     """A report of `sample_quality` in lines to print, with the extractor's checksum.
 
     Args:
         report: As returned.
-        rows: The sets to show.
 
     Returns:
         Text of several lines.
@@ -146,7 +149,7 @@ def table(report: dict, rows: Sequence[str] = SETS) -> str:
         f"{'':15} {'images':>7} {'Frechet':>9} {'kernel distance':>21} "
         "precision recall density coverage",
     ]
-    for name in rows:
+    for name in (name for name in SETS if name in report):
         row = report[name]
         distance = (
             f"{row['kernel_distance']:.4g} +- "

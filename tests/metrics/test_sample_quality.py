@@ -46,13 +46,21 @@ def test_report_compares_what_it_says(small_vae, splits, extractor):
     assert (report["num_images"], report["seed"]) == (30, 3)
 
 
+def test_another_model_is_compared_beside(small_vae, splits, extractor):
+    one, other = small_vae(SHAPE, seed=1), small_vae(SHAPE, seed=2)
+    report = sample_quality(one, *splits, extractor, before=other, num_draws=20)
+    alone = sample_quality(other, *splits, extractor, num_draws=20)
+    assert report["samples_before"] == alone["samples"] != report["samples"]
+    assert table(report).splitlines()[2].startswith("samples before ")
+
+
 def test_pieces_change_nothing(small_vae, splits, extractor, monkeypatch):
     """Nor is a binarized image another one in a later piece."""
     vae = small_vae(SHAPE, num_classes=2, binarization="dynamic")
     whole = sample_quality(vae, *splits, extractor, num_draws=20)
     monkeypatch.setattr(module, "PIECE", 7)
     parts = sample_quality(vae, *splits, extractor, num_draws=20)
-    for name in module.SETS:
+    for name in ("samples", "reconstructions", "training_images"):
         for number, value in whole[name].items():
             # float32 products of other shapes round differently
             assert parts[name][number] == pytest.approx(value, rel=1e-3, abs=1e-4)
