@@ -28,4 +28,5 @@ ADDED: tuple[dict[str, Any], ...] = (
         "devices": 1,
         "worker_timeout": 300,
     },
+    {"weight_decay": 0.0},
 )

@@ -34,6 +34,7 @@ def test_config_comes_back_from_json_with_no_default_left():
         learning_rate_warmup=0.25,
         clip_norm=2.5,
         ema=0.99,
+        weight_decay=0.01,
         cosine_decay=True,
         early_stopping=6,
         devices=4,
@@ -75,7 +76,7 @@ def test_config_comes_back_from_json_with_no_default_left():
 def test_a_config_says_the_options_of_its_components_and_of_no_other():
     options = json.loads(TrainConfig(network="mlp", likelihood="gaussian").to_json())
     chosen = {"hidden": [400], "activation": "relu", "sigma": 0.1, "scale": "learned"}
-    chosen |= {"beta": 1.0, "warmup_cycles": 1, "free_bits": 0.0}
+    chosen |= {"beta": 1.0, "warmup_cycles": 1, "free_bits": 0.0, "weight_decay": 0.0}
     assert {
         name: options[name] for name in FLAGS if options[name] is not None
     } == chosen

@@ -33,6 +33,15 @@ def test_what_a_row_of_the_table_fixes_is_no_option():
     assert networks["gated_mlp"]["hidden"].default == (400,)
 
 
+def test_a_union_of_tables_has_the_rows_of_both():
+    table = "keras_vae.networks.table"
+    names = {*choices(f"{table}.NETWORKS"), *choices(f"{table}.OF_LEVELS")}
+    assert set(choices(f"{table}.EVERY")) == names
+    options = options_of(f"{table}.EVERY")
+    assert options["mlp"] == options_of(f"{table}.NETWORKS")["mlp"]
+    assert options["ladder"]["num_levels"].default == 4
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "expected"),
     [

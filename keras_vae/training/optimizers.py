@@ -9,9 +9,14 @@ import keras
 
 from keras_vae.errors import UsageError, number
 
+NOT_DECAYED = ["bias", "gamma", "beta", "logits", "mean", "log_var"]
+
 
 def adam(
-    learning_rate, clip_norm: float | None = None, ema: float | None = None
+    learning_rate,
+    clip_norm: float | None = None,
+    ema: float | None = None,
+    weight_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
     """Adam (Kingma & Ba 2015).
 
@@ -19,6 +24,8 @@ def adam(
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
         clip_norm: float > 0, the most that the gradient of all weights may be long.
         ema: float in (0, 1), what averages of the weights keep of themselves in a step.
+        weight_decay: float >= 0, times the learning rate the share by which matrices
+            and kernels shrink in a step (Loshchilov & Hutter 2019).
 
     Returns:
         The optimizer.
@@ -29,11 +36,18 @@ def adam(
     Example:
         >>> vae.compile(adam(1e-3))
     """
-    return keras.optimizers.Adam(learning_rate, **_common(clip_norm, ema))
+    decay = _decay(weight_decay)
+    optimizer = keras.optimizers.Adam(
+        learning_rate, weight_decay=decay, **_common(clip_norm, ema)
+    )
+    return _without_biases(optimizer)
 
 
 def muon(
-    learning_rate, clip_norm: float | None = None, ema: float | None = None
+    learning_rate,
+    clip_norm: float | None = None,
+    ema: float | None = None,
+    weight_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
     """Muon for the matrices (Jordan et al. 2024), Adam for the rest.
 
@@ -43,13 +57,14 @@ def muon(
     500 at 5e-3, where Adam's end at -99.2 (batches of 100, 1e-3) or -96.8 (3e-3).
 
     The orthogonalization costs the same for any batch size, so batches should be large.
-    It takes three Newton-Schulz steps, which give the bound of five, and no weight
-    decay.
+    It takes three Newton-Schulz steps, which give the bound of five.
 
     Args:
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
         clip_norm: float > 0, the most that the gradient of all weights may be long.
         ema: float in (0, 1), what averages of the weights keep of themselves in a step.
+        weight_decay: float >= 0, times the learning rate the share by which matrices
+            and kernels shrink in a step (Loshchilov & Hutter 2019).
 
     Returns:
         The optimizer.
@@ -60,13 +75,27 @@ def muon(
     Example:
         >>> vae.compile(muon(5e-3))
     """
-    return keras.optimizers.Muon(
+    decay = _decay(weight_decay)
+    optimizer = keras.optimizers.Muon(
         learning_rate,
-        weight_decay=None,
-        adam_weight_decay=None,
+        weight_decay=decay,
+        adam_weight_decay=decay,
         ns_steps=3,
         **_common(clip_norm, ema),
     )
+    return _without_biases(optimizer)
+
+
+def _decay(weight_decay):
+    """Keras's argument, for which 0 would cost a pass over all weights."""
+    return number("weight_decay", weight_decay) or None
+
+
+def _without_biases(optimizer):
+    """Leaves out of the decay what is no matrix or kernel."""
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+    return optimizer
 
 
 def _common(clip_norm, ema) -> dict[str, Any]:

@@ -109,3 +109,17 @@ def test_optimizers_leave_weights_without_a_gradient_in_place(name):
     weight = keras.Variable(np.ones((3, 3), "f"), name="kernel")
     OPTIMIZERS[name](0.1).apply([keras.ops.zeros((3, 3))], [weight])
     np.testing.assert_allclose(weight, np.ones((3, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weight_decay_shrinks_kernels_alone(name):
+    start = np.float32([[1.0, -2.0], [3.0, 0.5]])
+    names = ("kernel", "bias", "pseudo_input_logits")
+    weights = [keras.Variable(start, name=each) for each in names]
+    optimizer = OPTIMIZERS[name](0.1, weight_decay=0.5)
+    optimizer.apply([keras.ops.zeros((2, 2))] * 3, weights)
+    np.testing.assert_allclose(weights[0], (1 - 0.1 * 0.5) * start, rtol=1e-6)
+    for weight in weights[1:]:
+        np.testing.assert_allclose(weight, start, rtol=1e-6)
+    with pytest.raises(UsageError, match="weight_decay must be a number >= 0"):
+        OPTIMIZERS[name](0.1, weight_decay=-1)
