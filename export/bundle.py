@@ -33,14 +33,16 @@ def describe(vae) -> dict:
     Returns:
         dict of JSON values.
     """
+    from keras_vae.distributions.levels import TopPrior
     from keras_vae.distributions.table import LIKELIHOODS, PRIORS
 
+    prior = vae.prior.top if isinstance(vae.prior, TopPrior) else vae.prior
     return {
         "version": keras_vae.__version__,
         "latent_dim": vae.latent_dim,
         "image_shape": list(vae.image_shape),
         "num_classes": vae.num_classes,
-        "prior": _name(vae.prior, PRIORS),
+        "prior": _name(prior, PRIORS),
         "likelihood": _name(vae.likelihood, LIKELIHOODS),
     }
 

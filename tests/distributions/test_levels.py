@@ -1,5 +1,7 @@
 """Latents of several levels: densities, KL divergences, a model with a known answer."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -179,6 +181,8 @@ def test_levels_train_save_and_export(network, prior, classes, tmp_path):
     np.testing.assert_array_equal(*encoded)
     errors = export_decoder(vae, tmp_path / "export", ["onnx", "keras"])
     assert max(errors.values()) <= 1e-5
+    manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
+    assert (manifest["prior"], manifest["latent_dim"]) == (prior, 7)
 
 
 def test_a_top_prior_starts_at_latents_of_the_top_level():
