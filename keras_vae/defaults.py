@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from keras_vae.config import TrainConfig
+from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
+from keras_vae.errors import UsageError
 from keras_vae.flags import as_flags
 from keras_vae.networks.shapes import default_widths, ladder_widths
 
@@ -27,7 +29,7 @@ def chosen(
 
     The `likelihood` is bernoulli.
 
-    | option | mlp, gated_mlp | conv, plain_conv |
+    | option | mlp, gated_mlp | conv, plain_conv, ladder |
     |---|---|---|
     | `hidden` | 400 | 16, 32, 64, ... up to 256, until the last map is about 4x4 |
     | `latent_dim` | 20 | 8 * 2 ** len(hidden): 64 at 32x32, 128 at 64x64; of \
@@ -72,6 +74,12 @@ first steps it changes by up to a third; else float32 |
     if config.network == "ladder":
         sizes = config.hidden, config.num_levels, config.latent_channels
         latent_dim = ladder_widths(image_shape, *sizes)
+        if sum(latent_dim) > MAX_LATENT_DIM:
+            raise UsageError(
+                f"This ladder has {sum(latent_dim):,} latents, {latent_dim} by level; "
+                f"at most {MAX_LATENT_DIM:,} will do. Lower --num-levels or "
+                "--latent-channels, or give --hidden more widths."
+            )
     coarse = gpu and config.likelihood != "discretized_logistic_mixture"
     batch_size = LARGEST if gpu or max(height, width) <= 64 else 32
     while batch_size > max(SMALLEST, num_images / STEPS):

@@ -38,8 +38,8 @@ class GenerateConfig:
     label: int | None = None
     """The class, for a conditional model; default: all classes in turn."""
     temperature: float = 1.0
-    """What the noise is multiplied by, at most 10: below 1 for likelier images, and
-    fewer kinds of them."""
+    """What the noise is multiplied by, at most 10, where the prior is N(0, I): below 1
+    for likelier images, and fewer kinds of them."""
     output: Path = Path("generated.png")
     """The PNG file to write."""
 

@@ -104,15 +104,15 @@ class VAE(FusedModel):
         self.num_samples, self.num_classes = num_samples, num_classes
         self.binarization = parts.choice("binarization", binarization, BINARIZATIONS)
         self.seed, self.pixel_noise = seed, keras.random.SeedGenerator(seed)
-        latents = latents or parts.one_level(posterior, prior, self.latent_dim, seed)
-        self.latents = latents
+        of_one = posterior, prior, self.latent_dim, seed
+        self.latents = latents = parts.latents(latents, *of_one)
         self.posterior, self.prior = latents.posterior, latents.prior  # to be tracked
         self.likelihood = parts.component(likelihood, LIKELIHOODS, Likelihood)
         self.objective = parts.component(objective, OBJECTIVES, Objective)
         check_latents(self.objective, latents)
         self.couples_images = self.objective.couples_images
         parts.check_encoder(self.encoder, latents.num_params, self.latent_dim)
-        parts.check_decoder(self.decoder, self.image_shape, self.likelihood)
+        parts.check_decoder(self.decoder, self.image_shape, self.likelihood, latents)
         if not self.prior.built:
             self.prior.build(self.image_shape)
         self.built = True
@@ -156,11 +156,11 @@ class VAE(FusedModel):
             functools.partial(self._components, training=training),
             functools.partial(self._top_down, label=label, training=training),
             scalable=training and self.objective.doubly_reparameterized,
-        )._asdict()
-        output = {"output": found.pop("output"), "training": training}
+        )
+        known = {"output": found.output, "training": training}
         return Terms(
-            **found,
-            log_likelihood=self.log_likelihood(found["z"], x, label, **output),
+            **found._asdict(),
+            log_likelihood=self.log_likelihood(found.z, x, label, **known),
             weight=weight,
             params=params,
             posterior=self.posterior,

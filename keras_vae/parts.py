@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import keras
 
-from keras_vae.distributions.latents import OneLevel
+from keras_vae.distributions.latents import Latents, OneLevel
+from keras_vae.distributions.levels import Levels
 from keras_vae.distributions.likelihoods import Likelihood
 from keras_vae.distributions.posteriors import Posterior
 from keras_vae.distributions.priors import Prior
@@ -14,6 +15,7 @@ from keras_vae.distributions.table import LIKELIHOODS, POSTERIORS, PRIORS
 from keras_vae.errors import UsageError, unknown
 from keras_vae.networks.layers import ends_in_sigmoid
 from keras_vae.networks.mlp import mlp
+from keras_vae.networks.top_down import TopDown
 from keras_vae.objectives.table import OBJECTIVES
 
 
@@ -69,8 +71,17 @@ def choice(kind: str, name: str, table: dict) -> str:
     return name
 
 
-def one_level(posterior, prior, latent_dim: int, seed: int) -> OneLevel:
-    """Latents of one level, from what a user gave for posterior and prior."""
+def latents(given, posterior, prior, latent_dim: int, seed: int) -> Latents:
+    """What a user gave as latents, or for posterior and prior of one level."""
+    if given is not None:
+        if (posterior, prior) != ("diagonal_gaussian", "standard_normal"):
+            raise UsageError("latents hold posterior and prior; leave those out.")
+        if given.latent_dim != latent_dim:
+            raise UsageError(
+                f"The decoder takes {latent_dim} latents; its latents have "
+                f"{given.latent_dim}."
+            )
+        return given
     return OneLevel(
         component(posterior, POSTERIORS, Posterior, latent_dim=latent_dim, seed=seed),
         component(prior, PRIORS, Prior, latent_dim=latent_dim),
@@ -230,11 +241,29 @@ def _places():
     yield "vae.compile(keras.optimizers.{}({}))", keras.optimizers.Adam
 
 
-def check_decoder(decoder: keras.Model, image_shape, likelihood: Likelihood) -> None:
+def check_levels(decoder: keras.Model, latents: Latents) -> None:
+    """Refuses a decoder whose levels are not those of the latents, if they have some.
+
+    Raises:
+        UsageError: If it has other levels, or none.
+    """
+    if isinstance(latents, Levels):
+        widths = TopDown.of(decoder).widths
+        if widths != latents.posterior.widths:
+            raise UsageError(
+                f"The decoder's levels are {widths} wide, those of the latents "
+                f"{latents.posterior.widths}; they must agree."
+            )
+
+
+def check_decoder(
+    decoder: keras.Model, image_shape, likelihood: Likelihood, latents: Latents
+) -> None:
     """Refuses a decoder that does not give the likelihood's parameters.
 
     A sigmoid at its end, where the likelihood takes logits, is warned of.
     """
+    check_levels(decoder, latents)
     output = _output(decoder)
     if isinstance(output, list | tuple | dict):
         raise UsageError(f"The decoder must give one tensor; it gives {len(output)}.")

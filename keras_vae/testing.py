@@ -172,12 +172,15 @@ def check_likelihood(likelihood: Likelihood, channels: int = 1) -> None:
     _check_saving(likelihood, lambda layer: layer.mean(params))
 
 
-def check_objective(objective: Objective, latents: Latents) -> None:
+def check_objective(
+    objective: Objective, latents: Latents, decode: Callable | None = None
+) -> None:
     """Holds an objective to its contract: a finite loss for each image, gradients.
 
     Args:
         objective: The layer.
         latents: Latents that it goes with.
+        decode: Of latents that look at it; see `Latents.infer`.
 
     Raises:
         AssertionError: If it breaks a rule.
@@ -191,10 +194,10 @@ def check_objective(objective: Objective, latents: Latents) -> None:
     with tf.GradientTape() as tape:
         tape.watch(params)
         found = latents.infer(
-            params, SAMPLES, scalable=objective.doubly_reparameterized
+            params, SAMPLES, decode=decode, scalable=objective.doubly_reparameterized
         )
         terms = Terms(
-            **{k: v for k, v in found._asdict().items() if k != "output"},
+            **found._asdict(),
             log_likelihood=-ops.sum(ops.square(found.z - 1.0), axis=-1),
             weight=tf.constant([1.0] * (IMAGES - 1) + [0.0]),
             params=params,

@@ -74,6 +74,11 @@ class Latents(abc.ABC):
         self.latent_dim = posterior.latent_dim
         self.num_params = posterior.num_params
 
+    @property
+    def networks(self) -> list:
+        """The models that `infer` runs for each sample, beside the decoder."""
+        return []
+
     @abc.abstractmethod
     def infer(
         self, params, num_samples: int, encode=None, decode=None, *, scalable=False

@@ -160,14 +160,21 @@ class TopPrior(Prior):
     def log_prob(self, z, encode=None):
         top, below = ops.split(z, [self.top.latent_dim], axis=-1)
         log_below = ops.sum(normal_log_prob(below), axis=-1)
-        return self.top.log_prob(top, encode) + log_below
+        return self.top.log_prob(top, self._of_top(encode)) + log_below
 
     def from_noise(self, normal, uniform):
         top, below = ops.split(normal, [self.top.latent_dim], axis=-1)
         return ops.concatenate([self.top.from_noise(top, uniform), below], axis=-1)
 
     def refresh(self, encode):
-        self.top.refresh(encode)
+        self.top.refresh(self._of_top(encode))
+
+    def _of_top(self, encode):
+        """`encode`, of which the top level's part is taken, where it gives more."""
+        width = self.top.latent_dim
+        if encode is None:
+            return None
+        return lambda images: [part[..., :width] for part in encode(images)]
 
     def start_at(self, z, generator):
         self.top.start_at(z[:, : self.top.latent_dim], generator)
@@ -220,6 +227,21 @@ class Levels(Latents):
         >>> latents = Levels(posterior, above(VampPrior(40), 60))
         >>> vae = VAE(networks.encoder, networks.decoder, latents=latents)
     """
+
+    def __init__(self, posterior: TopDownPosterior, prior: Prior):
+        super().__init__(posterior, prior)
+        top = posterior.widths[0]
+        if type(prior) is not StandardNormal and not (
+            isinstance(prior, TopPrior) and prior.top.latent_dim == top
+        ):
+            raise UsageError(
+                "The prior of several levels must be a StandardNormal, or a TopPrior "
+                f"whose top level is {top} wide; got {type(prior).__name__}."
+            )
+
+    @property
+    def networks(self):
+        return self.posterior.networks
 
     def infer(self, params, num_samples, encode=None, decode=None, *, scalable=False):
         widths, latent_dim = self.posterior.widths, self.latent_dim

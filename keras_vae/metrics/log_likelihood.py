@@ -153,16 +153,26 @@ def estimate(
 
 def _rows(vae):
     """Rows of z to decode at once: as many as memory allows, at most 4096."""
-    shapes = [vae.decoder.output_shape]
-    for layer in vae.decoder.layers:
+    models = (vae.decoder, *vae.latents.networks)
+    widest = max(_widest(model) for model in models)
+    return max(1, min(4096, MAX_FLOATS // max(widest, vae.latents.num_params)))
+
+
+def _widest(model):
+    """The most numbers that a layer of a model, or of a model in it, gives a row."""
+    widths = [1]
+    for layer in (model, *model.layers):
+        if layer is not model and isinstance(layer, keras.Model):
+            widths.append(_widest(layer))
+            continue
         try:
             output = layer.output
-        except AttributeError:  # it has none in a subclassed decoder
+        except AttributeError:  # it has none in a subclassed model
             continue
         outputs = output if isinstance(output, list | tuple) else [output]
-        shapes += [output.shape for output in outputs]
-    widest = max(math.prod(size or 1 for size in shape[1:]) for shape in shapes)
-    return max(1, min(4096, MAX_FLOATS // widest))
+        shapes = [output.shape[1:] for output in outputs]
+        widths += [math.prod(size or 1 for size in shape) for shape in shapes]
+    return max(widths)
 
 
 def _posterior_terms(vae):

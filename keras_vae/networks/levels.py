@@ -63,7 +63,10 @@ def levels(
     widths = [whole_number("each width in latent_dim", width) for width in latent_dim]
     if len(widths) < 2:
         raise UsageError(f"latent_dim must name two levels or more. Got {latent_dim}.")
-    width = whole_number("width", width or options["hidden"][-1])
+    if width is None and not options.get("hidden"):
+        raise UsageError("Levels take a width, or a last one of hidden; give either.")
+    width = options["hidden"][-1] if width is None else width
+    width = whole_number("width", width)
     seeds, function = seeds_of((seed, 1)), check_activation(activation)
     given = {"likelihood_params": likelihood_params, "output_bias": output_bias}
     given |= {"activation": activation, "seed": seed, **options}

@@ -59,6 +59,12 @@ class TopDown:
     def __init__(self, merges: Sequence[keras.Model], priors: Sequence[keras.Model]):
         self.merges, self.priors = merges, priors
 
+    @property
+    def widths(self) -> list[int]:
+        """Of the levels, from the top on."""
+        top = self.merges[0].inputs[0].shape[1]
+        return [top, *(prior.outputs[0].shape[1] for prior in self.priors)]
+
     @classmethod
     def of(cls, decoder: keras.Model) -> "TopDown":
         """The networks in a decoder that `as_decoder` made, or its copy.
@@ -112,8 +118,8 @@ class TopDown:
             merge.name = f"merge_{level}"
         for level, prior in enumerate(self.priors, start=1):
             prior.name = f"prior_{level}"
-        first, *labels = self.merges[0].inputs
-        widths = [first.shape[1], *(prior.outputs[0].shape[1] for prior in self.priors)]
+        _, *labels = self.merges[0].inputs
+        widths = self.widths
         z = keras.Input((sum(widths),), name="z")
         ends = [sum(widths[: k + 1]) for k in range(len(widths) - 1)]
         noise = ops.split(z, ends, axis=-1)

@@ -19,7 +19,8 @@ class ELBO(Objective):
     step, so a resumed run goes on where it was, and the loss of validation data is
     taken at the full weight. Free bits (Kingma et al. 2016, eq. 15) replace the KL by
     sum_d max(free_bits, mean over the batch of KL_d), which leaves a latent's first
-    nats unpunished; without a closed form per latent, by max(free_bits, KL).
+    nats unpunished; of several levels, by the same sum over levels; where the KL is
+    known in one number only, by max(free_bits, KL).
 
     `beta` and `warmup_steps` are non-trainable variables: assign to them during
     training, and the compiled step follows. Without warm-up at the start there is none
@@ -29,7 +30,8 @@ class ELBO(Objective):
         beta: float >= 0, the weight of the KL term; 0 for an autoencoder without it.
         warmup_steps: int >= 0, optimizer steps of a rise; 0 is no warm-up.
         warmup_cycles: int >= 1, how often the weight rises in the warm-up.
-        free_bits: float >= 0, nats of each latent's KL divergence that cost nothing.
+        free_bits: float >= 0, nats of each latent's KL divergence that cost nothing, or
+            of each level's, where there are several.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Raises:

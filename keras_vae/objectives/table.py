@@ -30,12 +30,13 @@ def check_latents(objective, latents):
         if needed and not there:
             raise UsageError(
                 f"The objective {name} needs the posterior's {method}, which "
-                f"{type(posterior).__name__} does not have; use diagonal_gaussian."
+                f"{type(posterior).__name__} does not have; use diagonal_gaussian, "
+                "in one level."
             )
     if objective.draws_from_prior and not prior.draws_in_training:
         raise UsageError(
-            f"The objective {name} draws from the prior in training, which "
-            f"{type(prior).__name__} cannot; use standard_normal or mixture."
+            f"The objective {name} draws from the prior in training, which one made of "
+            "posteriors cannot; use standard_normal, mixture or flow."
         )
 
 

@@ -29,6 +29,8 @@ class Terms:
         step: int scalar, optimizer steps done so far; None outside training.
         scale_z_gradient: Takes float (S, B), by which the gradient that arrives at z is
             to be multiplied; None unless the objective is `doubly_reparameterized`.
+        output: float (S * B, H, W, C * K), the decoder's output, where inference ran
+            through the decoder.
     """
 
     log_likelihood: Any
@@ -42,6 +44,7 @@ class Terms:
     prior: Any = None
     step: Any = None
     scale_z_gradient: Callable | None = None
+    output: Any = None
 
     @property
     def kl_divergence(self):

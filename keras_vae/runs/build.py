@@ -103,8 +103,8 @@ def _of_levels(config, **given):
     """Encoder, decoder and latents of several levels."""
     if config.posterior != "diagonal_gaussian":
         raise UsageError(
-            f"Several levels have the posterior diagonal_gaussian at each; got "
-            f"{config.posterior}. Leave it out, or give one latent_dim."
+            "Several levels have the posterior diagonal_gaussian at each; got "
+            f"{config.posterior}. Leave it out, or take a network of one level."
         )
     networks = _component(
         config, "network", OF_LEVELS, latent_dim=config.widths, **given

@@ -13,7 +13,7 @@ COPIES = 4  # of a weight: itself, its gradient, two moments of the optimizer
 # option -> what it decides, at the least
 SMALLEST = {
     "hidden": {"hidden": (1,)},
-    "latent_dim": {"latent_dim": 1},
+    "latent_dim": {"latent_dim": 1, "prior_dim": 1},
     "num_components": {"num_components": 0},
     "num_mixtures": {"num_mixtures": 1},
     "batch_size": {"batch_size": 1},
@@ -39,6 +39,7 @@ def check_memory(
     sizes = {
         "hidden": config.hidden,
         "latent_dim": sum(config.widths),
+        "prior_dim": config.widths[0],
         "num_components": config.num_components or 0,
         "num_mixtures": config.num_mixtures or 1,
         "batch_size": config.batch_of(num_images),
@@ -63,6 +64,7 @@ def training_bytes(
     *,
     hidden: Sequence[int],
     latent_dim: int,
+    prior_dim: int,
     num_components: int,
     num_mixtures: int,
     batch_size: int,
@@ -75,6 +77,7 @@ def training_bytes(
         pixels: int, numbers in an image.
         hidden: Widths of the encoder's hidden layers.
         latent_dim: int D.
+        prior_dim: int, the width of the level that the prior is of.
         num_components: int, of the prior; 0 for one without.
         num_mixtures: int, the decoder's outputs for a pixel and channel, or fewer.
         batch_size: int, images in a step.
@@ -87,10 +90,10 @@ def training_bytes(
     outputs = pixels * num_mixtures
     encoder = [pixels, *hidden, 2 * latent_dim]
     decoder = [latent_dim, *reversed(hidden), outputs]
-    weights = num_components * latent_dim
+    weights = num_components * prior_dim
     for widths in (encoder, decoder):
         weights += sum(a * b for a, b in zip(widths, widths[1:], strict=False))
     samples = batch_size * num_samples
     step = batch_size * sum(encoder) + samples * sum(decoder)
-    step += samples * num_components * latent_dim
+    step += samples * num_components * prior_dim
     return FLOAT * (COPIES * weights + step) + fused_steps * batch_size * pixels

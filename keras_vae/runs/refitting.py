@@ -77,8 +77,8 @@ def fit_prior(
 
     The mean of -log p(z) is minimized by Adam, whose step size falls to 0 along half a
     cosine. z is drawn anew from q(z|x) for each image and epoch. The prior ends as it
-    was after the epoch with the least loss of the validation images, if there are any:
-    few images in many latents are soon learned by heart.
+    was after the epoch with the least loss of the validation images, if there are any,
+    or before the first: few images in many latents are soon learned by heart.
 
     Args:
         vae: The model; only `vae.prior` is changed.
@@ -110,6 +110,8 @@ def fit_prior(
     vae.prior.start_at(draw(train, 0), np.random.default_rng([seed, 0]))
     held_out = None if validation is None else draw(validation, 0)
     rows, best, weights = [], math.inf, None
+    if held_out is not None:  # that a fit may end worse than it began is no reason
+        best, weights = loss_of(held_out), vae.prior.get_weights()
     for epoch in range(1, epochs + 1):
         start = time.monotonic()
         z = draw(train, epoch)
@@ -150,7 +152,7 @@ def _draws(vae, seed):
 
     @tf.function(autograph=False)
     def draw(x, label):
-        # of the graph only what z needs is run: no decoder
+        # of the graph only what z needs is run
         return vae.terms(vae._observed(x), label, num_samples=1).z[0]
 
     def drawn(split, epoch):

@@ -10,6 +10,7 @@ from keras_vae.config import TrainConfig
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.flags import COMPONENTS, FLAGS
+from keras_vae.options import choices
 from keras_vae.recipes import RECIPES, recipe
 from keras_vae.runs.facts import wrong_facts
 from keras_vae.runs.folder import RunFolder, read_config
@@ -28,6 +29,10 @@ AXIS_OF = {name: flag.axis for name, flag in FLAGS.items()} | {
     "learning_rate": "optimizer",
     "kl_warmup": "objective",
 }
+
+_TABLE = "keras_vae.networks.table"
+# networks that decide on the widths of z themselves
+WITHOUT_LATENT_DIM = {*choices(f"{_TABLE}.EVERY")} - {*choices(f"{_TABLE}.NETWORKS")}
 
 _RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
 
@@ -108,6 +113,8 @@ def options_beneath(typed: TypedOptions) -> TypedOptions | None:
         for field in dataclasses.fields(TrainConfig)
         if AXIS_OF.get(field.name) in changed
     }
+    if WITHOUT_LATENT_DIM & {typed.network, beneath.network}:
+        left_out["latent_dim"] = None  # it follows from the others
     return dataclasses.replace(beneath, **left_out)
 
 

@@ -9,7 +9,8 @@ import keras
 
 from keras_vae.errors import UsageError, number
 
-NOT_DECAYED = ["bias", "gamma", "beta", "logits", "mean", "log_var"]
+# by the last part of a weight's name, or of its path
+NOT_DECAYED = [r"(^|/|_)(bias|gamma|beta|logits|mean|log_var)(/replica_\d+)?(:\d+)?$"]
 
 
 def adam(
@@ -92,7 +93,10 @@ def _decay(weight_decay):
 
 
 def _without_biases(optimizer):
-    """Leaves out of the decay what is no matrix or kernel."""
+    """Leaves out of the decay what is no matrix or kernel.
+
+    Keras does not save that: a model that is loaded needs the optimizer anew.
+    """
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer

@@ -12,15 +12,16 @@ from scipy import stats
 from export import export_decoder
 from keras_vae.distributions.levels import Levels, TopDownPosterior, TopPrior, above
 from keras_vae.distributions.likelihoods import Gaussian
-from keras_vae.distributions.priors import GaussianMixture, StandardNormal
+from keras_vae.distributions.priors import GaussianMixture, StandardNormal, VampPrior
 from keras_vae.distributions.table import PRIORS
 from keras_vae.errors import UsageError
-from keras_vae.metrics.log_likelihood import estimate, summary
+from keras_vae.metrics.log_likelihood import MAX_FLOATS, _rows, estimate, summary
 from keras_vae.model import VAE
 from keras_vae.networks.mlp import mlp
 from keras_vae.networks.table import OF_LEVELS
 from keras_vae.networks.top_down import TopDown
-from keras_vae.testing import check_latents
+from keras_vae.objectives.elbo import ELBO
+from keras_vae.testing import check_latents, check_objective, check_prior
 
 SHAPE = (6, 5, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, *SHAPE), np.uint8)
@@ -48,6 +49,7 @@ def build(network="mlp", widths=(3, 2), prior="standard_normal", **options):
 def test_levels_keep_the_contract(widths, prior):
     vae = build(widths=widths, prior=prior)
     check_latents(vae.latents, vae._top_down)
+    check_objective(ELBO(free_bits=0.5), vae.latents, vae._top_down)
 
 
 def test_kl_by_level_is_that_of_the_levels_themselves():
@@ -202,6 +204,20 @@ def test_all_weights_get_a_gradient():
     assert all(gradient is not None for gradient in gradients)
 
 
+def test_a_top_prior_takes_the_top_of_what_it_is_given():
+    prior = TopPrior(5, VampPrior(2, num_components=3))
+    check_prior(prior)
+
+
+def test_rows_of_a_decoder_are_bounded_by_its_widest_layer_wherever_that_is():
+    networks = OF_LEVELS["conv"](
+        (64, 64, 3), (4, 4), likelihood_params=1, hidden=(32, 64), activation="relu"
+    )
+    latents = Levels(TopDownPosterior(4, networks.posteriors), StandardNormal(8))
+    vae = VAE(networks.encoder, networks.decoder, latents=latents)
+    assert _rows(vae) == MAX_FLOATS // (64 * 64 * 64)  # before the last convolutions
+
+
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(UsageError, match="need a decoder made by TopDown.as_decoder"):
         TopDown.of(mlp(SHAPE, 5, posterior_params=2, likelihood_params=1)[1])
@@ -209,6 +225,24 @@ def test_what_does_not_go_together_is_refused():
         TopPrior(3, StandardNormal(3))
     with pytest.raises(UsageError, match="a network for each below the top"):
         TopDownPosterior(3, [])
+    latents, other = (build(widths=widths) for widths in [(3, 2), (2, 3)])
+    with pytest.raises(UsageError, match=r"\[2, 3\] wide, those of the latents \[3, 2"):
+        VAE(latents.encoder, other.decoder, latents=latents.latents)
+    with pytest.raises(UsageError, match="a decoder made by TopDown.as_decoder"):
+        plain = mlp(SHAPE, 5, posterior_params=2, likelihood_params=1)[1]
+        VAE(latents.encoder, plain, latents=latents.latents)
+    with pytest.raises(UsageError, match="takes 5 latents; its latents have 4"):
+        VAE(latents.encoder, latents.decoder, latents=build(widths=(2, 2)).latents)
+    with pytest.raises(UsageError, match="latents hold posterior and prior"):
+        parts = latents.encoder, latents.decoder
+        VAE(*parts, latents=latents.latents, prior="mixture")
+    for prior in (GaussianMixture(5), TopPrior(5, GaussianMixture(2))):
+        with pytest.raises(UsageError, match="whose top level is 3 wide; got"):
+            Levels(latents.posterior, prior)
+    with pytest.raises(
+        UsageError, match="Levels take a width, or a last one of hidden"
+    ):
+        OF_LEVELS["mlp"](SHAPE, (3, 2), likelihood_params=1, activation="relu")
     with pytest.raises(UsageError, match="two levels or more"):
         build(widths=(3,))
     with pytest.raises(UsageError, match="DReG needs the posterior's log_prob"):

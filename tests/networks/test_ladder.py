@@ -111,5 +111,7 @@ def test_its_latent_dim_is_told():
         small(latent_dim=(5, 4, 3))
     with pytest.raises(UsageError, match="num_levels must be a whole number >= 2"):
         small(num_levels=1)
+    with pytest.raises(UsageError, match="at most 4,096 will do. Lower --num-levels"):
+        chosen(TrainConfig(network="ladder", num_levels=16), (32, 32, 3), 1000)
     with pytest.raises(UsageError, match="Several levels have the posterior diagonal"):
         small(posterior="iaf")

@@ -13,6 +13,7 @@ def test_the_textbook_training_needs_its_weights_and_one_step():
         784,
         hidden=(400,),
         latent_dim=20,
+        prior_dim=20,
         num_components=0,
         num_mixtures=1,
         batch_size=128,
@@ -22,6 +23,13 @@ def test_the_textbook_training_needs_its_weights_and_one_step():
     matrices = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
     step = 128 * (784 + 400 + 40 + 20 + 400 + 784)
     assert needed == 4 * (4 * matrices + step) + 3 * 128 * 784
+
+
+def test_the_prior_of_several_levels_is_that_of_the_top(monkeypatch):
+    options = {"network": "ladder", "prior": "mixture", "num_components": 20_000}
+    monkeypatch.setattr("keras_vae.runs.memory.machine_bytes", lambda: 2e9)
+    data = ((32, 32, 3), 1000)  # 64 latents on top, 1408 in all
+    check_memory(chosen(TrainConfig(**options, batch_size=8), *data), *data)
 
 
 @pytest.mark.parametrize(

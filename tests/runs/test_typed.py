@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keras_vae.config import TrainConfig
+from keras_vae.defaults import chosen
 from keras_vae.errors import ModelError
 from keras_vae.recipes import RECIPES
 from keras_vae.runs.typed import IMAGES, TypedOptions, images_of_config, options_beneath
@@ -109,6 +110,17 @@ def test_a_flag_goes_before_the_config(asked, config):
     assert (again.prior, again.num_components) == ("standard_normal", None)
     assert (again.objective, again.alpha) == ("elbo", None)
     assert again.output == Path("new") and data == FACTS
+
+
+def test_a_ladder_is_repeated_with_other_levels(asked, tmp_path):
+    options = {"network": "ladder", "hidden": (4, 8), "num_levels": 3}
+    path = tmp_path / "config.json"
+    ladder = chosen(TrainConfig(**options), (28, 28, 1), 100)
+    path.write_text(ladder.to_json())
+    again, _ = asked("--config", path, "--num-levels", "2")
+    assert (again.num_levels, again.latent_dim) == (2, None)
+    assert asked("--config", path, "--network", "mlp")[0].latent_dim is None
+    assert asked("--recipe", "two_levels", "--network", "ladder")[0].latent_dim is None
 
 
 def test_a_resumed_run_knows_the_options_of_its_components(asked, config):
