@@ -232,9 +232,9 @@ def check_keywords(keywords: dict, takes: Callable) -> None:
 def _places():
     """Where an argument may belong: how to write it there, and what takes it."""
     tables = {"objective": OBJECTIVES, "prior": PRIORS, "likelihood": LIKELIHOODS}
+    yield "encoder, decoder = {}(..., {})", mlp
     for argument, table in tables.items():
         yield from ((f"{argument}={{}}({{}})", part) for part in table.values())
-    yield "encoder, decoder = {}(..., {})", mlp
     yield from (("posterior={}({})", part) for part in POSTERIORS.values())
     yield "vae.{}({})", keras.Model.compile
     yield "vae.{}(images, {})", keras.Model.fit
