@@ -20,7 +20,7 @@ class InPieces:
     """
 
     def __init__(self, function):
-        self._function = tf.function(function, reduce_retracing=True)
+        self._function = tf.function(function, reduce_retracing=True, autograph=False)
 
     @each_model_once()
     def __call__(self, *arrays) -> np.ndarray:
