@@ -19,7 +19,7 @@ from keras_vae.refit import main as refit
 from keras_vae.train import main as train
 from tests.benchmarks.interleave import print_table
 
-COLUMNS, LINES = 8, 5  # of the draws shown of each run
+COLUMNS, LINES = 7, 6  # of the draws shown of each run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +105,17 @@ def _picture(path, runs, distances):
 
     from keras_vae.runs.trained import load_run
 
-    figure = Figure(figsize=(3 * len(runs), 2.6), dpi=110, layout="constrained")
-    for axes, (name, run) in zip(
-        figure.subplots(1, len(runs)), runs.items(), strict=True
-    ):
+    figure = Figure(figsize=(9.2, 4.6), dpi=110, layout="constrained")
+    places = figure.subplots(2, -(-len(runs) // 2)).ravel()
+    for axes in places:
+        axes.axis("off")
+    for axes, (name, run) in zip(places, runs.items(), strict=False):
         vae, _ = load_run(run)
-        images = vae.generate(COLUMNS * LINES)
-        axes.imshow(np.squeeze(image_grid(images, COLUMNS)))
+        grid = image_grid(vae.generate(COLUMNS * LINES), COLUMNS)
+        axes.imshow(np.squeeze(grid), interpolation="nearest")
         numbers = distances[name]["samples"]
         distance = f"Frechet distance {numbers['frechet_distance']:.1f}"
-        axes.set_title(f"{name}\n{distance}", fontsize=9)
-        axes.axis("off")
+        axes.set_title(f"{name}: {distance}", fontsize=8)
     figure.savefig(path)
 
 
