@@ -162,8 +162,8 @@ def golden_vectors(vae) -> dict[str, np.ndarray]:
         return model([z, label] if vae.num_classes else z, training=False).numpy()
 
     z = vae.latents.draw(GOLDEN_SEED + 1, GOLDEN_IMAGES).copy()
-    z[0] = 0  # the origin, and a far point
-    z[1] = 4 * np.sign(z[1])
+    z[:2] = 0  # the origin, and a 4-sigma point; see `parity_batches`
+    z[1, 0] = 4
     label = np.arange(GOLDEN_IMAGES) % (vae.num_classes or 1)
     generate_label = vae.num_classes - 1 if vae.num_classes else -1
     generated_z = vae.latents.draw(GOLDEN_SEED, GOLDEN_IMAGES)
