@@ -12,14 +12,13 @@ import numpy as np
 import tyro
 
 from keras_vae.cli import command
-from keras_vae.distributions.portable_noise import MAX_LATENT_DIM, check_seed, noise
-from keras_vae.errors import (
-    KerasVAEError,
-    ModelError,
-    UsageError,
-    first_line,
-    number,
+from keras_vae.distributions.portable_noise import (
+    MAX_LATENT_DIM,
+    check_seed,
+    check_temperature,
+    noise,
 )
+from keras_vae.errors import KerasVAEError, ModelError, UsageError, first_line
 from keras_vae.files import check_file
 
 BATCH = 1024  # images decoded in one call: bounds the memory
@@ -78,7 +77,7 @@ def generate(
     if num_images < 1:
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
-    number("temperature", temperature, maximum=10)
+    check_temperature(temperature)
     try:
         images = _run(Path(bundle), num_images, seed, label, temperature)
         if images.dtype != np.float32 or images.ndim != 4 or len(images) != num_images:

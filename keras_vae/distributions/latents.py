@@ -13,12 +13,10 @@ import numpy as np
 from keras import ops
 
 from keras_vae.distributions.divergences import closed_form_kl
-from keras_vae.distributions.portable_noise import noise
+from keras_vae.distributions.portable_noise import check_temperature, noise
 from keras_vae.distributions.posteriors import DiagonalGaussian, Posterior
 from keras_vae.distributions.priors import Prior
-from keras_vae.errors import UsageError, number
-
-MAX_TEMPERATURE = 10.0
+from keras_vae.errors import UsageError
 
 
 class Inference(NamedTuple):
@@ -124,7 +122,7 @@ class Latents(abc.ABC):
         normal, uniform = noise(
             seed, num_images, self.latent_dim, first_image=first_image, xp=xp
         )
-        if number("temperature", temperature, maximum=MAX_TEMPERATURE) != 1.0:
+        if check_temperature(temperature) != 1.0:
             normal = normal * np.float32(temperature)
         z = self.prior.from_noise(normal, uniform)
         return np.asarray(z, np.float32) if xp is np else z

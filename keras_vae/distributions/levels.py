@@ -13,6 +13,7 @@ are the same, and to everything outside there is one z.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import keras
 from keras import ops
@@ -82,8 +83,7 @@ class TopDownPosterior(keras.layers.Layer):
         self.widths = [top_dim, *(n.outputs[0].shape[1] for n in self.networks)]
         self.latent_dim = sum(self.widths)
         sizes = [2 * top_dim, *(n.inputs[1].shape[1] for n in self.networks)]
-        self.num_params = sum(sizes)
-        self._ends = [sum(sizes[: k + 1]) for k in range(len(sizes) - 1)]
+        *self._ends, self.num_params = accumulate(sizes)
         self.built = True
 
     def split(self, params):
@@ -251,7 +251,7 @@ class Levels(Latents):
             self.posterior.sampling.seed_generator,
             axis=1,
         )
-        ends = [sum(widths[: k + 1]) for k in range(len(widths) - 1)]
+        *ends, _ = accumulate(widths)
         noises = ops.split(ops.reshape(noise, (-1, latent_dim)), ends, axis=-1)
         z, log_posterior, kl = [], [], []
 

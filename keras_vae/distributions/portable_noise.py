@@ -19,11 +19,12 @@ import statistics
 
 import numpy as np
 
-from keras_vae.errors import UsageError
+from keras_vae.errors import UsageError, number
 
 MAX_SEED = 2**24
 MAX_IMAGES = 2**24
 MAX_LATENT_DIM = 4096
+MAX_TEMPERATURE = 10.0
 ROUNDS = 16
 TABLE_BITS = 14
 # 2521 * 4095 and 3307 * 4095 stay below 2**24, so products of words are exact.
@@ -47,6 +48,18 @@ def check_seed(seed: int) -> int:
             f"The seed must be a whole number in [0, {MAX_SEED}), got {seed!r}."
         )
     return int(seed)
+
+
+def check_temperature(temperature: float) -> float:
+    """Returns what the normal noise is multiplied by, if it is in [0, 10].
+
+    Args:
+        temperature: 1 for draws of the prior; below it for likelier ones.
+
+    Raises:
+        UsageError: if it is not a number in that range.
+    """
+    return number("temperature", temperature, maximum=MAX_TEMPERATURE)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ last merge gives the likelihood's parameters.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import keras
@@ -119,9 +120,8 @@ class TopDown:
         for level, prior in enumerate(self.priors, start=1):
             prior.name = f"prior_{level}"
         _, *labels = self.merges[0].inputs
-        widths = self.widths
-        z = keras.Input((sum(widths),), name="z")
-        ends = [sum(widths[: k + 1]) for k in range(len(widths) - 1)]
+        *ends, latent_dim = accumulate(self.widths)
+        z = keras.Input((latent_dim,), name="z")
         noise = ops.split(z, ends, axis=-1)
         labels = [keras.Input((), dtype="int64", name="label") for _ in labels]
         output = self.run(
