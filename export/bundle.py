@@ -5,6 +5,7 @@ where the weights come from. `golden.npz` holds latents and seeds with the image
 Keras gives for them, so that any runtime can check itself without Keras.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import keras_vae
 from export.manifest import are_latent_names, serialized, signature
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
 from export.reader import Bundle
-from keras_vae.errors import UsageError, shown
+from keras_vae.errors import ModelError, UsageError, shown
 from keras_vae.files import sha256_of
 
 GOLDEN_SEED, GOLDEN_IMAGES = 42, 16
@@ -59,15 +60,32 @@ def training_facts(run: Path) -> dict:
         run: the folder that `keras_vae.train` wrote.
 
     Returns:
-        dict with `data` (name, sizes, class names) and `metrics`; empty without the
-        files. A path of this machine is cut to its last part.
+        dict with `command`, which trains such a run, `data` (name, sizes, class names)
+        and `metrics`; empty without the files. A path of this machine is cut to its
+        last part.
     """
     data = _read(run / "config.json").get("data", {})
     facts = {
+        "command": _command(run / "config.json"),
         "data": {name: data[name] for name in DATA_FACTS if name in data},
         "metrics": _read(run / "metrics.json"),
     }
     return {name: _public(value) for name, value in facts.items() if value}
+
+
+def _command(path):
+    """The command that makes a run, or None where its config.json cannot be read."""
+    from keras_vae.runs.folder import read_config
+    from keras_vae.runs.typed import command_of
+
+    try:
+        config, data = read_config(path)
+    except (ModelError, OSError):
+        return None
+    known = data.get("refit") if isinstance(data, dict) else None
+    return command_of(
+        dataclasses.replace(config, dataset=_public(config.dataset)), known
+    )
 
 
 def _public(value):

@@ -34,6 +34,7 @@ _NAMES = {  # module -> its public names
     "objectives.elbo": ["ELBO"],
     "objectives.importance": ["DReG", "IWAE"],
     "objectives.terms": ["Objective", "Terms"],
+    "pictures.grids": ["picture"],
     "runs.build": ["build_vae"],
     "runs.trained": ["load_run"],
     "training.checkpoints": ["Checkpoint"],

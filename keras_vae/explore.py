@@ -6,7 +6,7 @@ Here are the options; `keras_vae.exploring.views` makes the pictures.
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +15,10 @@ from keras_vae.config import one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
 from keras_vae.files import check_file
 from keras_vae.options import choices
+
+if TYPE_CHECKING:
+    from keras_vae.pictures.tables import Table
+    from keras_vae.runs.trained import TrainedRun
 
 PATHS = "keras_vae.exploring.paths.PATHS"
 MOST = 100  # rows or columns of a picture
@@ -123,7 +127,7 @@ def explore(config: ExploreConfig) -> None:
     options = config.picture
     _check(options)
     start_tensorflow()
-    from keras_vae.exploring import views
+    from keras_vae.exploring.views import charts_of
     from keras_vae.pictures import charts
     from keras_vae.runs.trained import TrainedRun
 
@@ -131,19 +135,42 @@ def explore(config: ExploreConfig) -> None:
     if isinstance(options, Plots):
         title = f"{config.run.name}: {len(trained.images):,} test images of "
         title += trained.source.name
-        charts.save_charts(views.charts_of(trained), options.output, title)
+        charts.save_charts(charts_of(trained), options.output, title)
     else:
-        view = {
-            Traverse: views.traverse,
-            Interpolate: views.interpolate,
-            Attribute: views.attribute,
-            Manifold: views.manifold,
-        }[type(options)]
-        fields = {field.name for field in dataclasses.fields(options)} - {"output"}
-        table = view(trained, **{name: getattr(options, name) for name in fields})
+        table = view(trained, options)
         title = table.title
         table.save(options.output)
     print(f"{title}: {options.output}")
+
+
+def view(
+    trained: "TrainedRun", options: Traverse | Interpolate | Attribute | Manifold
+) -> "Table":
+    """A picture of the latent space, to look at in a notebook or to save.
+
+    Args:
+        trained: `TrainedRun(folder)`, or `TrainedRun.of(vae, images)`.
+        options: What to show; its `output` is not looked at.
+
+    Returns:
+        The table, whose `picture()` a notebook shows.
+
+    Raises:
+        UsageError: If an option cannot be used.
+
+    Example:
+        >>> view(TrainedRun.of(vae, digits.test), Traverse(seed=7)).picture()
+    """
+    from keras_vae.exploring import views
+
+    function = {
+        Traverse: views.traverse,
+        Interpolate: views.interpolate,
+        Attribute: views.attribute,
+        Manifold: views.manifold,
+    }[type(options)]
+    given = {name: value for name, value in vars(options).items() if name != "output"}
+    return function(trained, **given)
 
 
 def _check(options):

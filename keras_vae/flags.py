@@ -1,5 +1,6 @@
 """The options of components as options of a run, read from the components."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, get_args
 
@@ -100,7 +101,7 @@ def annotation(name, flag):
 
 
 def as_flags(options: Mapping[str, Any]) -> str:
-    """Options as the flags that say them.
+    """Options as the flags that say them, quoted for a shell.
 
     Args:
         options: dict from the names of `TrainConfig`, of values that are not None.
@@ -116,5 +117,6 @@ def as_flags(options: Mapping[str, Any]) -> str:
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:
             values = value if isinstance(value, tuple) else (value,)
-            flags.append(" ".join([f"--{name}", *map(str, values)]))
+            values = (shlex.quote(str(one)) for one in values)
+            flags.append(" ".join([f"--{name}", *values]))
     return " ".join(flags)

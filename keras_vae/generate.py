@@ -28,7 +28,7 @@ BATCH = 1024  # images decoded in one call: bounds the memory
 class GenerateConfig:
     """Generate images from an exported decoder, without TensorFlow."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path] = Path("saved_models/mnist")
     """A run folder, or its export folder."""
     num_images: int = 64
     """Images in the grid."""

@@ -113,9 +113,10 @@ class VAE(FusedModel):
         self.couples_images = self.objective.couples_images
         parts.check_encoder(self.encoder, latents.num_params, self.latent_dim)
         parts.check_decoder(self.decoder, self.image_shape, self.likelihood, latents)
-        if not self.prior.built:
-            self.prior.build(self.image_shape)
+        parts.build(self)
         self.built = True
+
+    __repr__ = parts.described
 
     # === One pass ===
 
@@ -240,8 +241,7 @@ class VAE(FusedModel):
             loss = share_of_mean(losses, weight) + added / num_replicas()
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_weights)
-        pairs = zip(gradients, self.trainable_weights, strict=True)
-        self.optimizer.apply_gradients(pairs)
+        self.optimizer.apply(gradients, self.trainable_weights)
         return self.track(terms, losses + added)
 
     def test_step(self, data):

@@ -291,3 +291,24 @@ def export_signature(encoder: keras.Model) -> list:
         for tensor, name in zip(encoder.inputs, names, strict=True)
     ]
     return signature if len(signature) == 1 else [signature]
+
+
+def build(vae) -> None:
+    """Builds those parts that the images are needed for, or that have no weights."""
+    for part in (vae.posterior, vae.prior, vae.likelihood):
+        if not part.built:
+            part.build(vae.image_shape)
+
+
+def described(vae) -> str:
+    """A model in one line, for a person.
+
+    Example:
+        >>> described(VAE(encoder, decoder, prior="mixture"))
+        '<VAE 28x28x1, latent_dim 20: DiagonalGaussian, GaussianMixture, Bernoulli, \
+ELBO>'
+    """
+    names = ("posterior", "prior", "likelihood", "objective")
+    kinds = ", ".join(type(getattr(vae, name)).__name__ for name in names)
+    shape = "x".join(map(str, vae.image_shape))
+    return f"<{type(vae).__name__} {shape}, latent_dim {vae.latent_dim}: {kinds}>"

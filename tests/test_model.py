@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from keras_vae.config import TrainConfig
 from keras_vae.data.binarization import binarize
+from keras_vae.data.splits import ArraySplit
 from keras_vae.distributions.posteriors import DiagonalGaussian
 from keras_vae.distributions.sampling import Sampling
 from keras_vae.errors import UsageError
@@ -270,3 +271,13 @@ def test_mixed_precision_returns_float32(small_vae, images, policy):
 def test_an_unconditional_model_refuses_a_label(small_vae):
     with pytest.raises(UsageError, match="not conditional; leave the label out"):
         small_vae().generate(2, label=3)
+
+
+def test_a_model_and_data_are_described_in_a_line(small_vae, images, capsys):
+    vae = small_vae()
+    kinds = "DiagonalGaussian, StandardNormal, Bernoulli, ELBO"
+    assert repr(vae) == f"<VAE 6x5x1, latent_dim 3: {kinds}>"
+    vae.summary(print_fn=print)
+    assert "unbuilt" not in capsys.readouterr().out
+    split = ArraySplit(images(1200), np.zeros(1200, np.int64))
+    assert repr(split) == "<ArraySplit: 1,200 images of 6x5x1, labeled>"

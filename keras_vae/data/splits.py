@@ -70,6 +70,13 @@ class Split(Protocol):
         ...
 
 
+def described(split: Split) -> str:
+    """A split in a few words, for a person: kind, number, shape, labels."""
+    shape = "x".join(map(str, split.image_shape))
+    labeled = "" if split.labels is None else ", labeled"
+    return f"<{type(split).__name__}: {len(split):,} images of {shape}{labeled}>"
+
+
 @runtime_checkable
 class SupportsArray(Protocol):
     """What NumPy turns into an array by itself: arrays and tensors of any library."""
@@ -97,6 +104,9 @@ class ArraySplit:
     labels: np.ndarray | None = None
     weight: np.ndarray | None = None
     factors: np.ndarray | None = None
+
+    def __repr__(self):
+        return described(self)
 
     def __len__(self) -> int:
         return len(self.images)

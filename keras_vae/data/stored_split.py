@@ -8,7 +8,7 @@ import numpy as np
 from keras_vae.data.decoding import ImageFiles
 from keras_vae.data.image_files import without_warnings
 from keras_vae.data.row_file import RowFile
-from keras_vae.data.splits import ArraySplit, batches_of
+from keras_vae.data.splits import ArraySplit, batches_of, described
 from keras_vae.errors import DataError
 
 ROWS = 4096  # images read in one piece
@@ -27,6 +27,9 @@ class StoredSplit:
     store: ImageFiles | RowFile
     rows: np.ndarray
     labels: np.ndarray | None
+
+    def __repr__(self):
+        return described(self)
 
     def __len__(self) -> int:
         return len(self.rows)

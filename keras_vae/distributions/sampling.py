@@ -123,6 +123,7 @@ class Sampling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
 
     def noise(self, like, num_samples: int | None = None):
         """Draws standard normal noise.

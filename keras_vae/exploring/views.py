@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from keras_vae.distributions.priors import StandardNormal
 from keras_vae.errors import UsageError
 from keras_vae.exploring import paths
 from keras_vae.metrics.log_likelihood import active_units
@@ -56,7 +57,7 @@ def traverse(
     order = np.argsort(-relevance, kind="stable")[:dimensions]
     sigmas = np.linspace(-3, 3, steps)
     middle, spread = 0.0, 1.0
-    if trained.config.prior != "standard_normal":
+    if type(trained.vae.prior) is not StandardNormal:
         draws = trained.prior_draws(0, PRIOR_DRAWS)[:, order]
         middle, spread = draws.mean(axis=0)[:, None], draws.std(axis=0)[:, None]
     values = np.broadcast_to(middle + spread * sigmas, (len(order), steps))
@@ -185,16 +186,16 @@ def manifold(trained: TrainedRun, *, label: int | None, steps: int) -> Table:
     Raises:
         UsageError: If the run has another `latent_dim` or prior, or no such class.
     """
-    latent_dim, prior = trained.vae.latent_dim, trained.config.prior
+    latent_dim, prior = trained.vae.latent_dim, trained.vae.prior
     if latent_dim != 2:
         raise UsageError(
             f"The manifold is drawn for latent_dim 2; this run has {latent_dim}: use "
             "traverse."
         )
-    if prior != "standard_normal":
+    if type(prior) is not StandardNormal:
         raise UsageError(
             "The manifold is drawn on quantiles of the standard normal prior; this run "
-            f"has the prior {prior}: use traverse."
+            f"has a {type(prior).__name__}: use traverse."
         )
     label = trained.check_label(label)
     names = [f"{value:.1f}" for value in paths.normal_quantiles(steps)]
@@ -253,7 +254,7 @@ def charts_of(trained: TrainedRun) -> list[Callable]:
             name=name,
         )
     )
-    history = RunFolder(trained.run).history
-    if history.is_file():
+    history = RunFolder(trained.run).history if trained.run else None
+    if history and history.is_file():
         drawn.append(partial(charts.draw_history, history=charts.read_history(history)))
     return drawn

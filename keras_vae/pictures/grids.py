@@ -51,6 +51,23 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid
 
 
+def picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
+    """A grid of images as a picture, which a notebook shows by itself.
+
+    Args:
+        images: (N, H, W, C), uint8, or float in [0, 1]; C is 1 or 3.
+        columns: images in a row; default: about as many as rows.
+
+    Returns:
+        A PIL image, enlarged by a whole factor where it is small.
+
+    Example:
+        >>> picture(np.zeros((6, 28, 28, 1), np.uint8), columns=3).size
+        (880, 580)
+    """
+    return as_picture(_enlarged(image_grid(images, columns)))
+
+
 def pair_grid(
     lefts: np.ndarray, rights: np.ndarray, columns: int | None = None
 ) -> np.ndarray:
@@ -93,10 +110,8 @@ def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> No
     Raises:
         OutputError: if it cannot be written.
     """
-    factor = max(1, TARGET_WIDTH // array.shape[1]) if enlarge else 1
-    array = array.repeat(factor, axis=0).repeat(factor, axis=1)
     with replaced(Path(path)) as temporary:
-        _picture(array).save(temporary, format="PNG")
+        as_picture(_enlarged(array) if enlarge else array).save(temporary, format="PNG")
 
 
 def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> None:
@@ -114,7 +129,7 @@ def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> Non
     """
     last = len(frames) - 1
     order = [*range(last + 1), *range(last - 1, 0, -1)]
-    first, *others = (_picture(frames[index]) for index in order)
+    first, *others = (as_picture(frames[index]) for index in order)
     durations = [1000 * seconds * (5 if k in (0, last) else 1) for k in order]
     with replaced(Path(path)) as temporary:
         first.save(
@@ -127,5 +142,11 @@ def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> Non
         )
 
 
-def _picture(array):
+def _enlarged(array):
+    factor = max(1, TARGET_WIDTH // array.shape[1])
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def as_picture(array: np.ndarray) -> Image.Image:
+    """An array, uint8 (H, W, 1) or (H, W, 3), as a PIL image."""
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

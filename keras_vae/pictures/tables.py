@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_vae.pictures.grids import GAP, image_grid, save_gif, save_png, to_uint8
+from keras_vae.pictures.grids import (
+    GAP,
+    as_picture,
+    image_grid,
+    save_gif,
+    save_png,
+    to_uint8,
+)
 
 TABLE_WIDTH = 1280  # tables are enlarged up to this
 IMAGE_WIDTH = 112  # ... but not where images are that wide,
@@ -95,6 +102,10 @@ class Table:
     before: tuple[str, np.ndarray] | None = None
     after: tuple[str, np.ndarray] | None = None
 
+    def picture(self) -> Image.Image:
+        """The table as a picture, which a notebook shows by itself."""
+        return as_picture(self._grid())
+
     def save(self, output: Path) -> None:
         """Writes a PNG table, or a GIF with a frame for each column."""
         if output.suffix.lower() == ".gif":
@@ -120,6 +131,9 @@ class Table:
                 output,
             )
             return
+        save_png(self._grid(), output, enlarge=False)
+
+    def _grid(self):
         images, columns = to_uint8(self.images), self.columns
         if self.before:
             name, first = self.before
@@ -129,11 +143,10 @@ class Table:
             name, last = self.after
             images = np.concatenate([images, to_uint8(last)[:, None]], axis=1)
             columns = [*columns, name]
-        grid = labeled_grid(
+        return labeled_grid(
             images,
             rows=self.rows,
             columns=columns,
             title=self.title,
             caption=self.caption,
         )
-        save_png(grid, output, enlarge=False)

@@ -1,6 +1,7 @@
 """From a run folder to its trained model, and the images it is to be tested on."""
 
 import dataclasses
+import json
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from keras import ops
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.data.batches import checked_arrays
+from keras_vae.data.splits import Split
 from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
@@ -95,6 +97,27 @@ class TrainedRun:
         self.vae, _ = load_run(run)
         self.config, self.data = RunFolder(self.run).read()
 
+    @classmethod
+    def of(cls, vae: VAE, test: Split, class_names=None) -> "TrainedRun":
+        """A model that no run folder holds, for the views of `keras_vae.exploring`.
+
+        Args:
+            vae: The model.
+            test: Images that it was not trained on.
+            class_names: Names of the classes 0, 1, ..., or None.
+
+        Example:
+            >>> trained = TrainedRun.of(vae, load("digits").test)
+            >>> view(trained, Traverse(seed=0)).picture()
+        """
+        trained = cls.__new__(cls)
+        trained.run, trained.vae = None, vae
+        trained.data = {"class_names": class_names}
+        trained.source = sources.ImageSource(
+            "images", "", test, None, test, class_names
+        )
+        return trained
+
     @cached_property
     def source(self) -> sources.ImageSource:
         """The data set of the run."""
@@ -136,7 +159,17 @@ class TrainedRun:
 
     @cached_property
     def relevance(self) -> tuple[np.ndarray, str]:
-        """What each latent carries, float (D,), and the name of that measure."""
+        """What each latent carries, float (D,), and the name of that measure.
+
+        Where the test images are not at hand, that is the variance of the posterior
+        mean that `keras_vae.evaluate` found.
+        """
+        try:
+            _ = self.source
+        except DataError:
+            if (known := self._known_variances()) is None:
+                raise
+            return known, "variance"
         vae, parts = self.vae, []
         images, labels = checked_arrays(
             self.images, self.source.test.labels, vae.image_spec
@@ -155,6 +188,16 @@ class TrainedRun:
         if parts[0] is not None and parts[0].shape[1] == vae.latent_dim:
             return np.concatenate(parts).mean(axis=0), "nats"
         return self.mean.var(axis=0), "variance"
+
+    def _known_variances(self):
+        """Those in metrics.json, float (D,); None if they are not there."""
+        try:
+            text = RunFolder(self.run).metrics.read_text(encoding="utf-8")
+            known = np.asarray(json.loads(text)["latent_variances"], np.float64)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        fits = known.shape == (self.vae.latent_dim,) and np.isfinite(known).all()
+        return known if fits else None
 
     def check_image(self, index: int) -> int:
         """The index, if there is such a test image."""

@@ -1,6 +1,7 @@
 """The options of `keras_vae.train` as typed: over a recipe's, a file's or a run's."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import tyro
 from keras_vae.config import TrainConfig
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.errors import ModelError, UsageError
-from keras_vae.flags import COMPONENTS, FLAGS
+from keras_vae.flags import COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
 from keras_vae.recipes import RECIPES, recipe
 from keras_vae.runs.facts import wrong_facts
@@ -138,6 +139,38 @@ def images_of_config(typed: TypedOptions) -> dict | None:
     if wrong := wrong_facts(data):
         raise ModelError(f"{typed.config} {wrong}; leave --config out.")
     return data
+
+
+def command_of(config: TrainConfig, refit: dict | None = None) -> str:
+    """The command that makes such a run, all that is not a default as flags.
+
+    Args:
+        config: Its options; where it is written and exported is left out.
+        refit: How its prior was fitted to another run, as its config.json notes it.
+
+    Example:
+        >>> command_of(TrainConfig(dataset="mnist", prior="flow", seed=1))
+        'python -m keras_vae.train --dataset mnist --seed 1 --prior flow'
+    """
+    defaults = vars(TrainConfig()) | {
+        name: flag.defaults.get(getattr(config, flag.axis))
+        for name, flag in FLAGS.items()
+    }
+    left_out = {*ONCE, "export", "cache"}
+    if config.network in WITHOUT_LATENT_DIM:
+        left_out.add("latent_dim")
+    options = {
+        name: value
+        for name, value in vars(config).items()
+        if name not in left_out and value not in (None, defaults[name])
+    }
+    if refit is None:
+        return f"python -m keras_vae.train {as_flags(options)}".rstrip()
+    of_prior = {"prior"} | {name for name in FLAGS if FLAGS[name].axis == "prior"}
+    options = {name: options[name] for name in options if name in of_prior}
+    options |= {name: value for name, value in refit.items() if name != "run"}
+    run = shlex.quote(Path(str(refit.get("run"))).name)
+    return f"python -m keras_vae.refit {run} {as_flags(options)}"
 
 
 def _read(path):

@@ -1,20 +1,14 @@
-import dataclasses
-
 import numpy as np
 import pytest
+from PIL import Image
 
+from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import UsageError
-from keras_vae.explore import Attribute, Interpolate, Manifold, Traverse
+from keras_vae.explore import Attribute, Interpolate, Manifold, Traverse, view
 from keras_vae.exploring import paths, views
 from keras_vae.runs.trained import TrainedRun
 
 SHAPE = (6, 5, 1)
-
-
-def view(trained, options):
-    fields = dataclasses.asdict(options)
-    del fields["output"]
-    return getattr(views, type(options).__name__.lower())(trained, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +124,7 @@ def test_conditional_model_decodes_as_the_class(conditional):
             view(conditional, options)
     with pytest.raises(UsageError, match="not by an attribute"):
         view(conditional, Attribute(0, 1))
-    with pytest.raises(UsageError, match="has the prior mixture"):
+    with pytest.raises(UsageError, match="has a GaussianMixture"):
         view(conditional, Manifold(label=1))
 
 
@@ -156,3 +150,17 @@ def test_charts_of_any_number_of_latents(untrained, tmp_path, latent_dim):
     drawn = [chart.func.__name__ for chart in views.charts_of(trained)]
     plane = ["draw_latents"] if latent_dim > 1 else []
     assert drawn == [*plane, "draw_relevance"]  # no history.csv, no curves
+
+
+def test_a_model_without_a_run_is_viewed_as_one(trained, tmp_path):
+    test = ArraySplit(trained.images, trained.source.test.labels)
+    of = TrainedRun.of(trained.vae, test, ["a", "b", "c"])
+    for options in (Traverse(image=3, steps=3), Interpolate(seeds=(0, 2), steps=3)):
+        table, expected = view(of, options), view(trained, options)
+        np.testing.assert_array_equal(table.images, expected.images)
+        assert table.rows == expected.rows
+    expected.save(tmp_path / "table.png")
+    saved = np.asarray(Image.open(tmp_path / "table.png"))
+    np.testing.assert_array_equal(np.asarray(table.picture()), saved)
+    assert of.class_name(1) == "b"
+    assert [part.func.__name__ for part in views.charts_of(of)][:1] == ["draw_latents"]

@@ -17,6 +17,7 @@ from export.manifest import serialized
 from export.runtimes import RUNTIMES
 from export.runtimes.python_onnxruntime import load_decoder
 from export.verify import Check, check_bundle, verify
+from keras_vae.config import TrainConfig
 from keras_vae.distributions.portable_noise import noise
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.files import sha256_of
@@ -47,6 +48,15 @@ def rewrite_manifest(bundle, change):
     manifest = json.loads(path.read_text())
     change(manifest)
     path.write_text(serialized(manifest))
+
+
+def test_facts_hold_the_command_that_trains_such_a_run(tmp_path):
+    config = TrainConfig(dataset=str(tmp_path), prior="flow", output=tmp_path / "run")
+    (tmp_path / "config.json").write_text(config.to_json())
+    command = f"python -m keras_vae.train --dataset {tmp_path.name} --prior flow"
+    assert training_facts(tmp_path)["command"] == command  # no path of this machine
+    (tmp_path / "config.json").write_text("{}")
+    assert "command" not in training_facts(tmp_path)
 
 
 def test_manifest_describes_the_decoder(original):

@@ -3,7 +3,14 @@ import pytest
 from PIL import Image
 
 from keras_vae.errors import DivergedError
-from keras_vae.pictures.grids import image_grid, pair_grid, save_gif, save_png, to_uint8
+from keras_vae.pictures.grids import (
+    image_grid,
+    pair_grid,
+    picture,
+    save_gif,
+    save_png,
+    to_uint8,
+)
 
 
 def test_grid_places_images_in_rows():
@@ -15,6 +22,13 @@ def test_grid_places_images_in_rows():
     assert (grid[:3, :4] == 1).all() and (grid[:3, 6:] == 2).all()
     assert (grid[10:, :4] == 5).all()
     assert (grid[3:5] == 255).all() and (grid[10:, 6:] == 255).all()
+
+
+def test_a_picture_is_the_png_that_would_be_written(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 3), np.uint8)
+    save_png(image_grid(images, 2), tmp_path / "grid.png")
+    saved = np.asarray(Image.open(tmp_path / "grid.png"))
+    np.testing.assert_array_equal(np.asarray(picture(images, 2)), saved)
 
 
 def test_pairs_stand_left_and_right():

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,19 @@ def test_relevance_is_the_mean_kl_divergence(trained):
     values, unit = trained.relevance
     np.testing.assert_allclose(values, kl.mean(axis=0), rtol=1e-4)
     assert unit == "nats"
+
+
+def test_relevance_without_the_images_is_what_evaluate_found(untrained, tmp_path):
+    folder = untrained(tmp_path)
+    text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")
+    (folder / "config.json").write_text(text)
+    (folder / "metrics.json").write_text('{"latent_variances": [0.1, 2, 3]}')
+    with pytest.raises(DataError, match="gone.npz"):  # not one for each latent
+        _ = TrainedRun(folder).relevance
+    known = [0.1, 0.4, 0.2, 0.3]
+    (folder / "metrics.json").write_text(json.dumps({"latent_variances": known}))
+    values, unit = TrainedRun(folder).relevance
+    assert (values.tolist(), unit) == (known, "variance")
 
 
 def test_dynamic_binarization_shows_what_the_model_sees(untrained, tmp_path):

@@ -1,6 +1,8 @@
 """What a flag says goes before a recipe or a config.json, and those before defaults."""
 
+import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ from keras_vae.config import TrainConfig
 from keras_vae.defaults import chosen
 from keras_vae.errors import ModelError
 from keras_vae.recipes import RECIPES
-from keras_vae.runs.typed import IMAGES, TypedOptions, images_of_config, options_beneath
+from keras_vae.runs.typed import (
+    IMAGES,
+    TypedOptions,
+    command_of,
+    images_of_config,
+    options_beneath,
+)
 from keras_vae.train import main
 
 FACTS = {
@@ -176,3 +184,31 @@ def test_what_cannot_be_is_one_sentence(
     assert main(flags.split()) == status
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def parsed(command):
+    """The options that a command of `keras_vae.train` stands for."""
+    from keras_vae.cli import _parse
+
+    typed = _parse(TypedOptions, shlex.split(command)[3:], "train", None)
+    return typed.together()
+
+
+def test_the_command_of_a_run_trains_such_a_run():
+    once = {"output": TrainConfig().output, "overwrite": False, "elsewhere": False}
+    for recipe in RECIPES.values():
+        config = chosen(TrainConfig(**recipe.options), (28, 28, 1), 60_000)
+        assert parsed(command_of(config)) == config
+    config = dataclasses.replace(CONFIG, dataset="my pictures", **once)
+    assert parsed(command_of(config)) == config
+    ladder = chosen(TrainConfig(network="ladder"), (32, 32, 3), 3_000)
+    assert "latent-dim" not in command_of(ladder)
+    assert chosen(parsed(command_of(ladder)), (32, 32, 3), 3_000) == ladder
+
+
+def test_the_command_of_a_refitted_run_names_the_run_before():
+    how = {"run": "/somewhere/my run", "epochs": 3, "seed": 1}
+    assert command_of(CONFIG, how) == (
+        "python -m keras_vae.refit 'my run' --prior mixture --num-components 11 "
+        "--epochs 3 --seed 1"
+    )
