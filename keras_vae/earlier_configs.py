@@ -29,4 +29,5 @@ ADDED: tuple[dict[str, Any], ...] = (
         "worker_timeout": 300,
     },
     {"weight_decay": 0.0},
+    {"skip_norm": None},
 )

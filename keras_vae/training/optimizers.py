@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_vae.errors import UsageError, number
+from keras_vae.training.skipping import SkippingAdam, SkippingMuon
 
 # by the last part of a weight's name, or of its path
 NOT_DECAYED = [r"(^|/|_)(bias|gamma|beta|logits|mean|log_var)(/replica_\d+)?(:\d+)?$"]
@@ -18,6 +19,7 @@ def adam(
     clip_norm: float | None = None,
     ema: float | None = None,
     weight_decay: float = 0.0,
+    skip_norm: float | None = None,
 ) -> keras.optimizers.Optimizer:
     """Adam (Kingma & Ba 2015).
 
@@ -27,6 +29,8 @@ def adam(
         ema: float in (0, 1), what averages of the weights keep of themselves in a step.
         weight_decay: float >= 0, times the learning rate the share by which matrices
             and kernels shrink in a step (Loshchilov & Hutter 2019).
+        skip_norm: float > 0, steps whose gradient of all weights is longer are not
+            made (Child 2021).
 
     Returns:
         The optimizer.
@@ -37,11 +41,11 @@ def adam(
     Example:
         >>> vae.compile(adam(1e-3))
     """
-    decay = _decay(weight_decay)
-    optimizer = keras.optimizers.Adam(
-        learning_rate, weight_decay=decay, **_common(clip_norm, ema)
+    common = _common(clip_norm, ema, skip_norm)
+    kind = SkippingAdam if skip_norm else keras.optimizers.Adam
+    return _without_biases(
+        kind(learning_rate, weight_decay=_decay(weight_decay), **common)
     )
-    return _without_biases(optimizer)
 
 
 def muon(
@@ -49,6 +53,7 @@ def muon(
     clip_norm: float | None = None,
     ema: float | None = None,
     weight_decay: float = 0.0,
+    skip_norm: float | None = None,
 ) -> keras.optimizers.Optimizer:
     """Muon for the matrices (Jordan et al. 2024), Adam for the rest.
 
@@ -66,6 +71,8 @@ def muon(
         ema: float in (0, 1), what averages of the weights keep of themselves in a step.
         weight_decay: float >= 0, times the learning rate the share by which matrices
             and kernels shrink in a step (Loshchilov & Hutter 2019).
+        skip_norm: float > 0, steps whose gradient of all weights is longer are not
+            made (Child 2021).
 
     Returns:
         The optimizer.
@@ -76,15 +83,18 @@ def muon(
     Example:
         >>> vae.compile(muon(5e-3))
     """
+    common = _common(clip_norm, ema, skip_norm)
+    kind = SkippingMuon if skip_norm else keras.optimizers.Muon
     decay = _decay(weight_decay)
-    optimizer = keras.optimizers.Muon(
-        learning_rate,
-        weight_decay=decay,
-        adam_weight_decay=decay,
-        ns_steps=3,
-        **_common(clip_norm, ema),
+    return _without_biases(
+        kind(
+            learning_rate,
+            weight_decay=decay,
+            adam_weight_decay=decay,
+            ns_steps=3,
+            **common,
+        )
     )
-    return _without_biases(optimizer)
 
 
 def _decay(weight_decay):
@@ -102,14 +112,17 @@ def _without_biases(optimizer):
     return optimizer
 
 
-def _common(clip_norm, ema) -> dict[str, Any]:
-    """The arguments of every optimizer of Keras."""
-    if clip_norm is not None and number("clip_norm", clip_norm) == 0:
-        raise UsageError(f"clip_norm must be a number > 0. Got {clip_norm!r}.")
+def _common(clip_norm, ema, skip_norm) -> dict[str, Any]:
+    """The arguments of every optimizer of Keras, and of those that skip."""
+    norms = {"clip_norm": clip_norm, "skip_norm": skip_norm}
+    for name, value in norms.items():
+        if value is not None and number(name, value) == 0:
+            raise UsageError(f"{name} must be a number > 0. Got {value!r}.")
     if ema is not None and not 0 < number("ema", ema, maximum=1) < 1:
         raise UsageError(f"ema must be a number between 0 and 1. Got {ema!r}.")
     averaged = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
-    return {"global_clipnorm": clip_norm, **averaged}
+    skipped = {} if skip_norm is None else {"skip_norm": skip_norm}
+    return {"global_clipnorm": clip_norm, **averaged, **skipped}
 
 
 def schedule(

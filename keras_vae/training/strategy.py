@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_vae.data.pipeline import rows_of_replicas
 from keras_vae.errors import UsageError, WorkerLostError
 from keras_vae.training.devices import has_workers
+from keras_vae.training.skipping import Skipping
 
 LOST = (  # what a collective says where another worker has ended
     tf.errors.UnavailableError,
@@ -55,10 +56,11 @@ def is_replicated(model) -> bool:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
+    clips = clips or isinstance(optimizer, Skipping)
     if strategy.num_replicas_in_sync > 1 and clips:
         raise UsageError(
             "Keras clips the gradient of each device by itself, which is not that of "
-            "the batch; leave clipping out, or train on one device."
+            "the batch; leave clipping and skipping out, or train on one device."
         )
     return True
 

@@ -63,6 +63,7 @@ def test_averages_of_the_weights_are_kept_beside_them(name):
     [
         ({"clip_norm": 0.0}, "clip_norm must be a number > 0. Got 0"),
         ({"clip_norm": -1}, "clip_norm must be a number >= 0"),
+        ({"skip_norm": 0.0}, "skip_norm must be a number > 0. Got 0"),
         ({"ema": 0}, "ema must be a number between 0 and 1. Got 0"),
         ({"ema": 1.0}, "ema must be a number between 0 and 1"),
         ({"ema": 1.5}, "ema must be a number <= 1"),
@@ -124,3 +125,51 @@ def test_weight_decay_shrinks_kernels_alone(name):
         np.testing.assert_allclose(weight, start, rtol=1e-6)
     with pytest.raises(UsageError, match="weight_decay must be a number >= 0"):
         OPTIMIZERS[name](0.1, weight_decay=-1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_with_a_longer_gradient_are_skipped(name):
+    """As without them, but that they count: the learning rate goes on."""
+    gradients = np.float32([[0.5, -1.0], [30.0, 40.0], [0.25, 2.0]])
+    found = []
+    for skip_norm, wanted in ((49.9, [0, 2]), (50.1, [0, 1, 2])):
+        weight = keras.Variable(np.float32([1.0, -2.0]), name="bias")
+        plain = keras.Variable(np.float32([1.0, -2.0]), name="bias")
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.2])
+        optimizer = OPTIMIZERS[name](rate, ema=0.75, skip_norm=skip_norm)
+        without = OPTIMIZERS[name](rate, ema=0.75)
+        for step, gradient in enumerate(gradients):
+            gradient = keras.ops.convert_to_tensor(gradient)
+            optimizer.apply([gradient], [weight])
+            if step in wanted:
+                without.apply([gradient], [plain])
+        assert int(optimizer.iterations) == 3
+        found.append(np.array(weight))
+        if len(wanted) == 3:
+            np.testing.assert_array_equal(weight, plain)
+    assert not np.array_equal(*found)
+
+
+def test_a_skipped_step_leaves_weights_moments_and_averages():
+    weight = keras.Variable(np.float32([1.0, -2.0]))
+    optimizer = adam(0.1, ema=0.75, skip_norm=3.0)
+    optimizer.apply([keras.ops.ones((2,))], [weight])
+    before = [np.array(variable) for variable in optimizer.variables[2:]]
+    optimizer.apply([keras.ops.convert_to_tensor(np.float32([3.0, 0.1]))], [weight])
+    after = [np.array(variable) for variable in optimizer.variables[2:]]
+    assert len(before) == 3 and int(optimizer.iterations) == 2
+    np.testing.assert_array_equal(before, after)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.skip_norm == 3.0
+
+
+def test_skipping_is_the_same_in_one_program_and_step_by_step(small_vae, images):
+    weights = []
+    for steps in (1, 4):
+        vae = small_vae()
+        vae.compile(adam(1e-2, skip_norm=13.0), steps_per_execution=steps)
+        history = vae.fit(images(40), epochs=2, batch_size=8, verbose=0).history
+        weights.append(vae.get_weights())
+    assert np.isfinite(history["loss"]).all()
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
