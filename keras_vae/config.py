@@ -112,7 +112,7 @@ class RunOptions:
     """Width of z, at most 4,096; several are those of levels, from the top on."""
     posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
     """q(z|x)."""
-    prior: Annotated[str, one_of(AXES["prior"])] = "standard_normal"
+    prior: Annotated[str | None, one_of(AXES["prior"])] = None
     """p(z)."""
     likelihood: Annotated[str | None, one_of(AXES["likelihood"])] = None
     """p(x|z)."""

@@ -7,11 +7,17 @@ from keras_vae.config import TrainConfig
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
 from keras_vae.errors import UsageError
 from keras_vae.flags import as_flags
-from keras_vae.networks.shapes import default_widths, ladder_widths
+from keras_vae.networks.shapes import (
+    default_ladder,
+    default_widths,
+    ladder_widths,
+)
 
-CHOSEN = ("network", "hidden", "latent_dim", "likelihood", "batch_size", "precision")
+CHOSEN = ("network", "hidden", "latent_dim", "prior", "likelihood", "batch_size")
+CHOSEN += ("precision",)
 STEPS = 32  # an epoch's, at the least
 LARGEST, SMALLEST = 128, 8  # batches
+ONE_LEVEL = ("dreg", "beta_tcvae")  # objectives of one level of latents
 
 
 def chosen(
@@ -23,15 +29,18 @@ def chosen(
 ) -> TrainConfig:
     """Options with nothing left open: each that is None is chosen from the images.
 
-    | option | grey, at most 32x32 | other images |
-    |---|---|---|
-    | `network` | mlp | plain_conv |
+    | option | grey, at most 32x32 | color, at most 64x64 | other images |
+    |---|---|---|---|
+    | `network` | mlp | ladder | plain_conv |
+    | `prior` | standard_normal | flow | standard_normal; flow in color |
 
-    The `likelihood` is bernoulli.
+    A ladder is left to images without `latent_dim`, another posterior, or an objective
+    of one level. The `likelihood` is bernoulli.
 
     | option | mlp, gated_mlp | conv, plain_conv, ladder |
     |---|---|---|
-    | `hidden` | 400 | 16, 32, 64, ... up to 256, until the last map is about 4x4 |
+    | `hidden` | 400 | 16, 32, 64, ... up to 256, until the last map is about 4x4; of \
+a ladder twice that, up to 128 |
     | `latent_dim` | 20 | 8 * 2 ** len(hidden): 64 at 32x32, 128 at 64x64; of \
 a ladder those of its maps |
     | `batch_size` | 128 | 128, halved until an epoch has 32 steps, 8 at the least; at \
@@ -61,15 +70,16 @@ first steps it changes by up to a third; else float32 |
         ('plain_conv', (16, 32, 64, 128), (128,))
     """
     height, width, channels = image_shape
-    small = channels == 1 and max(height, width) <= 32
-    config = _with(
-        config,
-        network="mlp" if small else "plain_conv",
-        likelihood="bernoulli",
-    )
+    side, color = max(height, width), channels > 1
+    network = "mlp" if side <= 32 and not color else "plain_conv"
+    if side <= 64 and color and _may_be_levels(config):
+        network = "ladder"
+    prior = "flow" if color else "standard_normal"
+    config = _with(config, network=network, prior=prior, likelihood="bernoulli")
     if config.network in ("mlp", "gated_mlp"):
         return _with(config, latent_dim=(20,), batch_size=LARGEST, precision="float32")
-    config = _with(config, hidden=default_widths(image_shape))
+    widths = default_ladder if config.network == "ladder" else default_widths
+    config = _with(config, hidden=widths(image_shape))
     latent_dim = (8 * 2 ** len(default_widths(image_shape)),)
     if config.network == "ladder":
         sizes = config.hidden, config.num_levels, config.latent_channels
@@ -81,7 +91,7 @@ first steps it changes by up to a third; else float32 |
                 "--latent-channels, or give --hidden more widths."
             )
     coarse = gpu and config.likelihood != "discretized_logistic_mixture"
-    batch_size = LARGEST if gpu or max(height, width) <= 64 else 32
+    batch_size = LARGEST if gpu or side <= 64 else 32
     while batch_size > max(SMALLEST, num_images / STEPS):
         batch_size //= 2
     return _with(
@@ -90,6 +100,12 @@ first steps it changes by up to a third; else float32 |
         batch_size=batch_size,
         precision="bfloat16" if coarse else "float32",
     )
+
+
+def _may_be_levels(config):
+    """Whether the options that were given go with latents in several maps."""
+    of_one = config.posterior != "diagonal_gaussian" or config.objective in ONE_LEVEL
+    return config.latent_dim is None and not of_one
 
 
 def _with(config, **values):

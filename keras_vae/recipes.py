@@ -41,7 +41,11 @@ def recipe(name: str) -> Recipe:
 
 
 # All 60,000 training images, a fresh draw of each pixel in each step.
-MNIST = {"binarization": "dynamic", "validation_images": 0}
+MNIST = {
+    "binarization": "dynamic",
+    "validation_images": 0,
+    "prior": "standard_normal",
+}
 
 CLASSIC = MNIST | {
     "network": "mlp",
@@ -86,6 +90,55 @@ GATED = (
     | {"batch_size": 250, "kl_warmup": 20.0, "epochs": 250}
 )
 
+# the models in saved_models, on which nothing was published
+LADDER = {
+    "network": "ladder",
+    "activation": "silu",
+    "latent_channels": 4,
+    "optimizer": "adam",
+    "cosine_decay": True,
+    "clip_norm": 200.0,
+}
+DIGITS = (
+    MNIST
+    | LADDER
+    | {
+        "validation_images": 1_000,
+        "hidden": (16, 32, 64),
+        "num_levels": 3,
+        "conditional": True,
+        "learning_rate": 2e-3,
+        "batch_size": 128,
+        "ema": 0.999,
+        "kl_warmup": 2.0,
+        "epochs": 20,
+    }
+)
+PLANE = MNIST | {
+    "validation_images": 1_000,
+    "network": "mlp",
+    "hidden": (256, 256),
+    "activation": "relu",
+    "latent_dim": (2,),
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
+    "cosine_decay": True,
+    "batch_size": 128,
+    "epochs": 100,
+}
+EMOJI = LADDER | {
+    "image_size": (32,),
+    "hidden": (32, 64, 128),
+    "num_levels": 4,
+    "prior": "flow",
+    "conditional": True,
+    "learning_rate": 1e-3,
+    "batch_size": 64,
+    "ema": 0.995,
+    "kl_warmup": 5.0,
+    "epochs": 80,
+}
+
 VAMPPRIOR = {"prior": "vampprior", "num_components": 500}
 TWO_LEVELS = {"latent_dim": (40, 40)}
 
@@ -121,5 +174,11 @@ RECIPES = {
     "two_levels_vampprior": Recipe(
         "two levels, and the prior of 500 components on top",
         GATED | TWO_LEVELS | VAMPPRIOR,
+    ),
+    "mnist": Recipe("saved_models/mnist: a conditional ladder of three levels", DIGITS),
+    "mnist_2d": Recipe("saved_models/mnist-2d: digits in a plane of latents", PLANE),
+    "emoji": Recipe(
+        "saved_models/emoji: a conditional ladder of four levels in color",
+        EMOJI,
     ),
 }

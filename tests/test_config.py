@@ -109,7 +109,7 @@ def test_arguments_are_a_components_own_names():
     ("options", "message"),
     [
         ({"num_flows": 3}, "posterior diagonal_gaussian has no num_flows.*iaf"),
-        ({"num_components": 3}, "prior standard_normal .* mixture or vampprior"),
+        ({"prior": "flow", "num_components": 3}, "prior flow .* mixture or vampprior"),
         ({"objective": "iwae", "beta": 2.0}, "no beta.*elbo or beta_tcvae"),
     ],
 )

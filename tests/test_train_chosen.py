@@ -16,8 +16,8 @@ def test_what_was_chosen_is_said_recorded_and_resumed(tmp_path, capsys):
     assert main([*command.split(), "--epochs", "1", "--latent-dim", "3"]) == 0
     printed = capsys.readouterr().out
     flags = (
-        "13x10x3: --network plain_conv --hidden 16 32 --likelihood bernoulli "
-        "--batch-size 8 --precision float32"
+        "13x10x3: --network plain_conv --hidden 16 32 --prior flow "
+        "--likelihood bernoulli --batch-size 8 --precision float32"
     )
     assert flags in printed
 

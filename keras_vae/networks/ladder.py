@@ -19,7 +19,7 @@ from keras_vae.networks.layers import (
 from keras_vae.networks.shapes import (
     check_shape,
     check_widths,
-    default_widths,
+    default_ladder,
     halved,
     halvings_of_levels,
     ladder_widths,
@@ -56,7 +56,7 @@ def ladder(
             `shapes.ladder_widths`. None, or what follows.
         likelihood_params: int, the decoder's outputs for each pixel and channel.
         hidden: Channels at each resolution, from the finest on. None:
-            `shapes.default_widths`.
+            `shapes.default_ladder`.
         activation: A name in `ACTIVATIONS`, of the hidden layers' function.
         num_levels: Levels of latents, two or more, spread over the maps of at most
             16x16 from the coarsest on.
@@ -78,7 +78,7 @@ def ladder(
         (None, 1344)
     """
     height, width, channels = check_shape(image_shape)
-    hidden = default_widths(image_shape) if hidden is None else check_widths(hidden)
+    hidden = default_ladder(image_shape) if hidden is None else check_widths(hidden)
     sizes = halved(image_shape, hidden)
     halvings = halvings_of_levels(image_shape, hidden, num_levels)
     widths = ladder_widths(image_shape, hidden, num_levels, latent_channels)

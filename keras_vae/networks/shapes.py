@@ -30,6 +30,19 @@ def default_widths(image_shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(NARROWEST * 2**k, WIDEST) for k in range(depth))
 
 
+def default_ladder(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Widths of a ladder: twice those of other networks, up to 128.
+
+    Args:
+        image_shape: (H, W, C).
+
+    Example:
+        >>> default_ladder((32, 32, 3)), default_ladder((64, 64, 3))
+        ((32, 64, 128), (32, 64, 128, 128))
+    """
+    return tuple(min(2 * width, 128) for width in default_widths(image_shape))
+
+
 def halved(image_shape: Sequence[int], hidden: Sequence[int]) -> list[tuple[int, int]]:
     """The sizes of an image that is halved once for each width, rounded up.
 

@@ -76,6 +76,20 @@ def images_and_labels(x, labeled: bool):
     return x, None
 
 
+def order(seed: int, steps: int) -> int:
+    """The seed of the order of images, int in [0, 2**24).
+
+    Args:
+        seed: int, the model's, which is that of a first `fit`.
+        steps: int, that the optimizer had made before this one.
+
+    Example:
+        >>> order(7, 0), order(7, 100) == order(7, 200)
+        (7, False)
+    """
+    return (seed + steps * 10_368_889) % 2**24  # a share of the golden ratio
+
+
 def first_epoch(callbacks, initial_epoch: int) -> int:
     """The epoch that training begins with, as callbacks will have it.
 

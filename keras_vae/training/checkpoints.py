@@ -140,6 +140,11 @@ class Checkpoint(keras.callbacks.Callback):
         """The steps in a call of the training that was found."""
         return self._found[2]["steps_per_execution"]
 
+    @property
+    def order(self) -> int:
+        """The order of images in the training that was found."""
+        return self._found[2]["order"]
+
     @contextlib.contextmanager
     def running(self, model, callbacks, settings: dict, start: Start, steps):
         """Around the training: gives the model its state, and takes signals.
@@ -269,6 +274,7 @@ class Checkpoint(keras.callbacks.Callback):
             "epoch": epoch,
             "step": step,
             "steps_per_execution": self.model.steps_per_execution,
+            "order": self.model._order,
             "stopped": bool(self.model.stop_training),
             "callbacks": changed,
         }
@@ -307,6 +313,7 @@ def _checked(path, facts) -> Start:
         "epoch": int,
         "step": int,
         "steps_per_execution": int,
+        "order": int,
         "stopped": bool,
         "settings": dict,
         "versions": dict,
@@ -314,6 +321,7 @@ def _checked(path, facts) -> Start:
     }
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ModelError(f"{path} is not a checkpoint of this version.")
+    facts.setdefault("order", 0)  # which the first files did not have
     for name, kind in kinds.items():
         value: Any = facts.get(name)
         if type(value) is not kind or (kind is int and value < 0):

@@ -31,6 +31,7 @@ class StepLoop(ImageModel):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.strategy = tf.distribute.get_strategy()  # in whose scope it is made
+        self._order = 0  # optimizer steps before the `fit` that images are ordered for
 
     def compile(
         self,

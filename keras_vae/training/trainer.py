@@ -47,7 +47,8 @@ class FusedModel(StepLoop):
         """Trains the model; see `keras.Model.fit`.
 
         Images in an array are taken in an order that is a pure function of (`seed`,
-        epoch), so with `initial_epoch` a run goes on in the order it would have had.
+        epoch), so with `initial_epoch` a run goes on in the order it would have had. A
+        further `fit` from the first epoch on has another order.
 
         Args:
             x: uint8 (N, H, W, C), or float in [0, 1]; a `keras_vae.Split`; or batches
@@ -87,9 +88,12 @@ class FusedModel(StepLoop):
         arguments.refuse_class_weight(class_weight)
         callbacks = guarded(callbacks)
         steps_per_epoch = arguments.size("steps_per_epoch", steps_per_epoch)
+        if not initial_epoch:
+            self._order = int(self.optimizer.iterations)
         start = Start(arguments.first_epoch(callbacks, initial_epoch))
         if (checkpoint := arguments.checkpoint_among(callbacks)) is not None:
-            start = checkpoint.find() or start
+            if (found := checkpoint.find()) is not None:
+                start, self._order = found, checkpoint.order
             if checkpoint.stopped:
                 epochs = start.epoch
         self._initial_epoch = None  # where a backup was restored before
@@ -103,7 +107,7 @@ class FusedModel(StepLoop):
             sample_weight,
             spec=self.image_spec,
             batch_size=arguments.size("batch_size", batch_size, 32),
-            seed=self.seed if shuffle else None,
+            seed=arguments.order(self.seed, self._order) if shuffle else None,
             start=start._replace(epoch_steps=steps_per_epoch),
         )
         if steps_per_epoch not in (None, batches.steps):

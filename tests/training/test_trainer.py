@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae.data.batches import batches_of
 from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError, UsageError
 from keras_vae.model import VAE
 from keras_vae.networks.conv import conv
+from keras_vae.training import trainer
+from keras_vae.training.checkpoints import Checkpoint
 
 
 def not_counted(x):
@@ -116,6 +119,40 @@ def test_a_run_goes_on_in_the_order_it_would_have_had(small_vae, images):
     for epoch in range(3):
         parts.fit(x, batch_size=4, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
     for one, other in zip(whole.get_weights(), parts.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_further_fit_has_another_order(small_vae, images, monkeypatch):
+    seeds = []
+
+    def recorded(*args, seed, **kwargs):
+        seeds.append(seed)
+        return batches_of(*args, seed=seed, **kwargs)
+
+    monkeypatch.setattr(trainer, "batches_of", recorded)
+    for _ in range(2):  # the same in each process
+        vae = small_vae(seed=5)
+        vae.fit(images(8), batch_size=4, verbose=0)
+        vae.fit(images(8), batch_size=4, verbose=0)
+        vae.fit(images(8), batch_size=4, epochs=2, initial_epoch=1, verbose=0)
+    first, second, third = seeds[:3]
+    assert first == 5 != second and third == second  # the third goes on
+    assert seeds[3:] == seeds[:3]
+
+
+def test_a_further_fit_that_was_cut_goes_on_in_its_order(small_vae, images, tmp_path):
+    """In the same process, and in one that runs the same lines again."""
+
+    def train(vae, epochs):
+        vae.fit(images(22), batch_size=4, verbose=0)
+        for last in epochs:
+            checkpoint = Checkpoint(tmp_path / f"{epochs}")
+            x = images(22)
+            vae.fit(x, batch_size=4, epochs=last, callbacks=[checkpoint], verbose=0)
+        return vae.get_weights()
+
+    whole = train(small_vae(), [3])
+    for one, other in zip(whole, train(small_vae(), [1, 3]), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
