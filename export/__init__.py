@@ -21,6 +21,7 @@ def export_decoder(
     formats: Sequence[str] = ("saved_model", "onnx"),
     *,
     training: dict | None = None,
+    with_encoder: bool = False,
     verbose: bool = False,
     **options,
 ) -> dict[str, float]:
@@ -36,6 +37,10 @@ def export_decoder(
         folder: the bundle, e.g. `RUN/export`; made if it does not exist.
         formats: keys of `FORMATS`.
         training: facts about the training for the manifest; see `training_facts`.
+        with_encoder: whether to export the encoder, too: x -> mean and log_var of
+            q(z|x), as `export.encoder` says, in each of the formats; in ONNX and for
+            the web page also the score of an image. Without it the bundle has none, but
+            what an earlier export of the same weights has left there.
         verbose: whether to print one line for each artifact.
         **options: passed to the formats that have them: `opset` (ONNX), `batch` (the
             fixed batch size of LiteRT), `weights` (ONNX, LiteRT: `float16`, `int8`).
@@ -44,7 +49,9 @@ def export_decoder(
         dict from artifact name to the largest absolute difference of a pixel in [0, 1].
 
     Raises:
-        UsageError: for an unknown format, or an option that a format does not have.
+        UsageError: for an unknown format, or an option that a format does not have; for
+            an encoder whose posterior has no mean and variance in closed form (`iaf`),
+            or with rounded weights.
         ModelError: if the decoder cannot be converted.
         ParityError: if an artifact differs from Keras by more than 1e-5.
         OutputError: if `folder` cannot be written, or something in it is in the way.
@@ -60,12 +67,13 @@ def export_decoder(
             raise unknown("export format", name, FORMATS)
     if not formats:
         raise UsageError(f"Name one or more formats: {', '.join(FORMATS)}.")
-    _check_options(formats, options)
+    _check_options(formats, options, with_encoder)
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; the export needs a folder.")
     earlier_export(folder)  # refused now rather than after the work
     options |= {
+        "with_encoder": with_encoder,
         "class_names": class_names(training, vae.num_classes),
         "latent_names": latent_names(training, vae.latent_dim),
     }
@@ -86,12 +94,13 @@ def export_decoder(
                 )
         with publishing(folder):
             earlier = earlier_export(folder)
-            write_manifest(vae, staging, earlier, made, errors, training)
+            facts = training, with_encoder
+            write_manifest(vae, staging, earlier, made, errors, *facts)
             publish(staging, folder)
     return errors
 
 
-def _check_options(formats, options):
+def _check_options(formats, options, with_encoder):
     for option in options:
         if not any(option in FORMATS[name].options() for name in formats):
             having = [name for name in FORMATS if option in FORMATS[name].options()]
@@ -102,3 +111,8 @@ def _check_options(formats, options):
     weights = options.get("weights", "float32")
     if weights not in ("float32", *ROUNDED):
         raise unknown("weights", weights, ["float32", *ROUNDED])
+    if with_encoder and weights != "float32":
+        raise UsageError(
+            f"Rounded weights are of a decoder alone, got weights={weights} and "
+            "with_encoder; export the encoder by itself, without weights."
+        )

@@ -35,6 +35,8 @@ class ExportConfig:
     weights: str | None = None
     """ONNX, LiteRT: float16 or int8 for a smaller decoder of its own; OpenVINO:
     float16."""
+    with_encoder: bool = False
+    """Also export the encoder, and in ONNX and for the web page the score."""
     benchmark: bool = False
     """Export nothing; measure what is in RUN/export in each runtime."""
 
@@ -82,7 +84,13 @@ def run_export(config: ExportConfig) -> None:
     options = {name: getattr(config, name) for name in ("opset", "batch", "weights")}
     options = {name: value for name, value in options.items() if value is not None}
     export_decoder(
-        vae, folder, config.format, training=training, verbose=True, **options
+        vae,
+        folder,
+        config.format,
+        training=training,
+        with_encoder=config.with_encoder,
+        verbose=True,
+        **options,
     )
 
 

@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 
 import keras_vae
-from export.manifest import are_latent_names, serialized, signature
+from export.formats import has_encoder
+from export.manifest import (
+    GIVEN,
+    KL,
+    are_latent_names,
+    encoder_signature,
+    serialized,
+    signature,
+)
 from export.parity import BATCH_SIZES, TOLERANCE, Artifact, passes_noise_on
 from export.reader import Bundle
 from keras_vae.errors import ModelError, UsageError, shown
@@ -46,6 +54,20 @@ def describe(vae) -> dict:
         "prior": _name(prior, PRIORS),
         "likelihood": _name(vae.likelihood, LIKELIHOODS),
     }
+
+
+def _describe_encoder(vae):
+    """The manifest's `encoder` and `score`; see `export.encoder`."""
+    from keras_vae.distributions.table import POSTERIORS
+
+    facts = encoder_signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
+    facts["encoder"] |= {
+        "posterior": _name(vae.posterior, POSTERIORS),
+        "log_var_given": GIVEN[bool(vae.latents.networks)],
+        "weights_sha256": encoder_sha256(vae),
+    }
+    facts["score"]["kl_divergence"] = KL[not vae.latents.has_closed_form_kl]
+    return facts
 
 
 def _name(part, table):
@@ -152,8 +174,17 @@ def weights_sha256(vae) -> str:
     Returns:
         hexadecimal SHA-256 of the weights' shapes and values, in order.
     """
+    return _sha256_of_weights(vae.decoder, vae.likelihood, vae.prior)
+
+
+def encoder_sha256(vae) -> str:
+    """One hash of everything else learned that decides where images are encoded."""
+    return _sha256_of_weights(vae.encoder, vae.posterior)
+
+
+def _sha256_of_weights(*parts):
     digest = hashlib.sha256()
-    for part in (vae.decoder, vae.likelihood, vae.prior):
+    for part in parts:
         for weight in part.weights:
             value = weight.numpy()
             digest.update(f"{value.dtype}{value.shape}".encode())
@@ -161,18 +192,22 @@ def weights_sha256(vae) -> str:
     return digest.hexdigest()
 
 
-def golden_vectors(vae) -> dict[str, np.ndarray]:
+def golden_vectors(vae, with_encoder: bool = False) -> dict[str, np.ndarray]:
     """Inputs with the images that Keras gives for them.
 
     Args:
         vae: the model that is exported.
+        with_encoder: whether it is exported with its encoder.
 
     Returns:
         z (16, D), label (16,) where there are classes, images (16, H, W, C), for
         `decode`; seed, num_images, generate_label (-1 where there are no classes),
-        generated_z (16, D), generated_images (16, H, W, C) for `generate`.
+        generated_z (16, D), generated_images (16, H, W, C) for `generate`; with the
+        encoder x (16, H, W, C), which goes with label, mean and log_var (16, D),
+        elbo_at_mean (16,) and reconstruction (16, H, W, C).
     """
     from export.decoder import decoder_mean
+    from export.encoder import golden_encodings
 
     model = decoder_mean(vae)
 
@@ -196,7 +231,8 @@ def golden_vectors(vae) -> dict[str, np.ndarray]:
             generated_z, np.full(GOLDEN_IMAGES, generate_label, np.int64)
         ),
     }
-    return vectors | ({"label": label} if vae.num_classes else {})
+    vectors |= {"label": label} if vae.num_classes else {}
+    return vectors | (golden_encodings(vae, vectors) if with_encoder else {})
 
 
 def write_manifest(
@@ -206,6 +242,7 @@ def write_manifest(
     artifacts: dict[str, list[Artifact]],
     errors: dict[str, float],
     training: dict | None,
+    with_encoder: bool = False,
 ) -> None:
     """Writes `manifest.json`, `golden.npz` and `parity.json` for what is in `staging`.
 
@@ -219,6 +256,7 @@ def write_manifest(
         artifacts: from format name to what was written.
         errors: from artifact name to the largest difference from Keras.
         training: facts about the training, or None.
+        with_encoder: whether encoders are among the artifacts.
     """
     entries = {
         artifact.name: {
@@ -231,17 +269,19 @@ def write_manifest(
         for artifact in written
     }
     weights = weights_sha256(vae)
+    described = signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
+    described["generator"]["exact_latents"] = passes_noise_on(vae)
     if earlier is not None and earlier.manifest["weights_sha256"] == weights:
-        kept = earlier.manifest["artifacts"].items()
-        kept = {name: entry for name, entry in kept if earlier.locate(name).exists()}
+        kept = _kept(earlier, vae)
+        with_encoder |= any(map(has_encoder, (kept | entries).values()))
         entries = kept | entries
-    np.savez(staging / "golden.npz", **golden_vectors(vae))  # pyright: ignore
+    golden = golden_vectors(vae, with_encoder)
+    np.savez(staging / "golden.npz", **golden)  # pyright: ignore
     parity = {name: entry["max_error"] for name, entry in entries.items()}
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
     (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
     files = _files(staging, "golden.npz") | _files(staging, "parity.json")
-    described = signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
-    described["generator"]["exact_latents"] = passes_noise_on(vae)
+    described |= _describe_encoder(vae) if with_encoder else {}
     names = {
         "class_names": class_names(training, vae.num_classes),
         "latent_names": latent_names(training, vae.latent_dim),
@@ -256,6 +296,16 @@ def write_manifest(
         "artifacts": entries,
     }
     (staging / "manifest.json").write_bytes(serialized(manifest).encode())
+
+
+def _kept(earlier, vae):
+    """The entries of what is still there, but for encoders of other weights."""
+    kept = earlier.manifest["artifacts"].items()
+    kept = {name: entry for name, entry in kept if earlier.locate(name).exists()}
+    facts = earlier.manifest.get("encoder")
+    if facts is None or facts["weights_sha256"] == encoder_sha256(vae):
+        return kept
+    return {name: entry for name, entry in kept.items() if not has_encoder(entry)}
 
 
 def _libraries():

@@ -30,46 +30,53 @@ def decoder_mean(vae):
     if vae.num_classes is not None:
         inputs.append(keras.Input((), name="label", dtype="int64"))
     inputs = inputs if len(inputs) > 1 else inputs[0]
-    params = _in_float32(vae.decoder)(inputs, training=False)
+    params = in_float32(vae.decoder)(inputs, training=False)
     # `mean` rather than a call of the layer: the model then holds only Keras's own
     # operations, and `decoder.keras` loads without this package.
     images = vae.likelihood.mean(params)  # (batch, H, W, C)
     return keras.Model(inputs, images, name="decoder_mean")
 
 
-def _in_float32(decoder):
-    """The decoder, or a copy that computes in float32 where it computes in less."""
+def in_float32(network):
+    """The network, or a copy that computes in float32 where it computes in less.
+
+    Args:
+        network: `keras.Model`, the decoder or the encoder.
+
+    Raises:
+        ModelError: if it cannot be copied.
+    """
     import keras
 
     try:
-        config = decoder.get_config()
+        config = network.get_config()
     except NotImplementedError:  # a subclass, which cannot be copied
-        return decoder
-    if _text(config) == _text(_widened(config)):
-        return decoder
+        return network
+    if _text(config) == _text(widened(config)):
+        return network
 
     def clone(layer):
-        return type(layer).from_config(_widened(layer.get_config()))
+        return type(layer).from_config(widened(layer.get_config()))
 
     try:
-        copy = keras.models.clone_model(decoder, clone_function=clone, recursive=True)
+        copy = keras.models.clone_model(network, clone_function=clone, recursive=True)
     except ValueError as error:
         raise ModelError(
-            "The decoder computes in low precision and cannot be copied in float32: "
-            f"{error}"
+            f"The {network.name} computes in low precision and cannot be copied in "
+            f"float32: {error}"
         ) from error
-    copy.set_weights(decoder.get_weights())
+    copy.set_weights(network.get_weights())
     return copy
 
 
-def _widened(config):
+def widened(config):
     """A config in which dtypes below float32, and policies of them, are float32."""
     if isinstance(config, list | tuple):
-        return type(config)(map(_widened, config))
+        return type(config)(map(widened, config))
     if not isinstance(config, dict):
         return config
     policy = config.get("class_name") == "DTypePolicy"
-    config = {name: _widened(value) for name, value in config.items()}
+    config = {name: widened(value) for name, value in config.items()}
     if policy:
         config["config"] = {"name": _wide(config["config"]["name"])}
     if isinstance(config.get("dtype"), str):
@@ -116,10 +123,23 @@ def decode_function(model, batch: int | None = None):
         for tensor in model.inputs
     ]
     function = tf.function(decode, input_signature=signature, autograph=False)
+    refuse_random(function, "decoder")
+    return function
+
+
+def refuse_random(function, part: str) -> None:
+    """Refuses a function that does not give the same for the same.
+
+    Args:
+        function: `tf.function` with an input signature.
+        part: what it is of, for the error.
+
+    Raises:
+        ModelError: if an operator inside it draws random numbers.
+    """
     for operator in function.get_concrete_function().graph.get_operations():
         if "Random" in operator.type or "Rng" in operator.type:
             raise ModelError(
-                f"The decoder draws random numbers ({operator.type}), so no two runs "
-                "would agree; remove the random layer from the decoder."
+                f"The {part} draws random numbers ({operator.type}), so no two runs "
+                f"would agree; remove the random layer from the {part}."
             )
-    return function

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -12,11 +13,14 @@ class Runtime:
     Attributes:
         module: name in `export.runtimes`, with `load_decoder` and, where the format has
             a generator, `load_generator`.
+        encodes: whether it has `load_encoder`, and `load_score` where the format has a
+            score.
         outside: whether another process does the work; its speed and memory cannot be
             measured from here.
     """
 
     module: str
+    encodes: bool = False
     outside: bool = False
 
 
@@ -29,6 +33,8 @@ class Format:
             and, by keyword, the format's options. It is imported when first used.
         decoder: the file or folder that a runtime's `load_decoder` opens.
         generator: the one that `load_generator` opens, or None.
+        encoder: the one that `load_encoder` opens, written on request.
+        score: the one that `load_score` opens, written with the encoder, or None.
         contents: what is written, in Markdown.
         runtimes: from name to `Runtime`.
         install: the command that installs what the format needs, or "".
@@ -38,8 +44,10 @@ class Format:
     writer: str
     decoder: str
     generator: str | None
+    encoder: str
     contents: str
     runtimes: dict[str, Runtime]
+    score: str | None = None
     install: str = ""
     program: bool = False
 
@@ -80,21 +88,37 @@ class Format:
             cause = str(error).rstrip(".")
             raise ImportError(f"{cause}; run `{self.install}`.") from error
 
-    def opened(self, artifact: str) -> tuple[str | None, str | None]:
+    def opened(self, artifact: str, files: Iterable[str]) -> dict[str, str]:
         """What a runtime opens of an artifact of this format.
 
         Args:
             artifact: file or folder name in the bundle, also of a variant such as
                 `decoder_float16.onnx`.
+            files: the files that it has, as paths in the bundle.
 
         Returns:
-            path of the decoder and of the generator in the bundle; None where the
-            artifact has none.
+            dict from `decoder`, `generator`, `encoder` and `score`, which the runtime's
+            `load_...` are called after, to the path of each that the artifact has.
         """
-        generates = (self.generator or "").split("/")[0] == artifact
-        decodes = artifact == self.artifact or not generates
-        decoder = artifact + self.decoder.removeprefix(self.artifact)
-        return decoder if decodes else None, self.generator if generates else None
+        paths = {
+            "decoder": self.decoder,
+            "generator": self.generator,
+            "encoder": self.encoder,
+            "score": self.score,
+        }
+        found = {
+            name: path
+            for name, path in paths.items()
+            if path == artifact or path in files
+        }
+        return found or {"decoder": artifact + self.decoder.removeprefix(self.artifact)}
+
+
+def has_encoder(entry: dict) -> bool:
+    """Whether an artifact holds an encoder, or a score, by its entry in a manifest."""
+    row = FORMATS.get(entry["format"])
+    asked = {row.encoder, row.score} if row else {None}
+    return any({name, name.split("/")[0]} & asked for name in entry["files"])
 
 
 def table() -> str:
@@ -111,19 +135,22 @@ FORMATS = {
         writer="to_saved_model.write_saved_model",
         decoder="saved_model",
         generator="saved_model",
+        encoder="encoder_saved_model",
         contents="`saved_model/` with the signatures `decode` and `generate`",
-        runtimes={"tensorflow": Runtime("python_tensorflow")},
+        runtimes={"tensorflow": Runtime("python_tensorflow", encodes=True)},
         program=True,
     ),
     "onnx": Format(
         writer="to_onnx.write_onnx",
         decoder="decoder.onnx",
         generator="generator.onnx",
+        encoder="encoder.onnx",
+        score="score.onnx",
         contents="`decoder.onnx`, `generator.onnx`; the same weights give the same "
         "bytes",
         runtimes={
-            "onnxruntime": Runtime("python_onnxruntime"),
-            "onnx": Runtime("python_onnx"),
+            "onnxruntime": Runtime("python_onnxruntime", encodes=True),
+            "onnx": Runtime("python_onnx", encodes=True),
             "numpy": Runtime("numpy_only"),
             "opencv": Runtime("python_opencv"),
             "tract": Runtime("python_tract"),
@@ -134,32 +161,36 @@ FORMATS = {
         writer="to_litert.write_litert",
         decoder="decoder.tflite",
         generator="decoder.tflite",
+        encoder="encoder.tflite",
         contents="`decoder.tflite`, and one of a fixed batch size",
-        runtimes={"litert": Runtime("python_litert")},
+        runtimes={"litert": Runtime("python_litert", encodes=True)},
         install="pip install '.[litert]'",
     ),
     "openvino": Format(
         writer="to_openvino.write_openvino",
         decoder="openvino/decoder.xml",
         generator="openvino/generator.xml",
+        encoder="encoder_openvino/encoder.xml",
         contents="`openvino/`",
-        runtimes={"openvino": Runtime("python_openvino")},
+        runtimes={"openvino": Runtime("python_openvino", encodes=True)},
         install="pip install '.[openvino]'",
     ),
     "keras": Format(
         writer="to_keras.write_keras",
         decoder="decoder.keras",
         generator=None,
+        encoder="encoder.keras",
         contents="`decoder.keras`, which loads without this package",
-        runtimes={"keras": Runtime("python_keras")},
+        runtimes={"keras": Runtime("python_keras", encodes=True)},
         program=True,
     ),
     "c": Format(
         writer="to_c.write_c",
         decoder="c",
         generator="c",
+        encoder="encoder_c",
         contents="`c/`: C99 source with its weights, for gcc alone",
-        runtimes={"c": Runtime("c_gcc")},
+        runtimes={"c": Runtime("c_gcc", encodes=True)},
         install="pip install '.[c]'",
         program=True,
     ),
@@ -167,9 +198,11 @@ FORMATS = {
         writer="to_web.write_web",
         decoder="web",
         generator="web",
+        encoder="web/encoder.onnx",
+        score="web/score.onnx",
         contents="`web/`: a page to explore the latent space, for any static server, "
         "without other requests",
-        runtimes={"chromium": Runtime("web_chromium", outside=True)},
+        runtimes={"chromium": Runtime("web_chromium", encodes=True, outside=True)},
         install="npm install --ignore-scripts onnxruntime-web",
         program=True,
     ),

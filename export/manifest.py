@@ -11,6 +11,8 @@ from keras_vae.errors import ModelError
 
 MOST = 2**16  # latents, classes, pixels in a row or column
 MAX_TOLERANCE = max(ROUNDED.values())
+GIVEN = ("x", "x and the means of the levels above")  # what log_var is given
+KL = ("closed form", "log q(mean|x) - log p(mean)")  # how a score takes it
 MAX_TEXT = 255  # characters of a name
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -74,6 +76,32 @@ def signature(latent_dim: int, image_shape: list[int], num_classes: int | None) 
     }
 
 
+def encoder_signature(
+    latent_dim: int, image_shape: list[int], num_classes: int | None
+) -> dict:
+    """What goes into encoder and score, and what comes out.
+
+    Args:
+        latent_dim: D.
+        image_shape: [H, W, C].
+        num_classes: of a conditional model, or None.
+
+    Returns:
+        dict of JSON values: `encoder` and `score`, each with `inputs` and `outputs`.
+    """
+    of_decoder = signature(latent_dim, image_shape, num_classes)
+    images, labels = of_decoder["outputs"]["images"], of_decoder["inputs"]
+    inputs = {"x": images} | {k: v for k, v in labels.items() if k == "label"}
+    latents = {"dtype": "float32", "shape": ["batch", latent_dim]}
+    encoded = {"mean": latents, "log_var": latents}
+    nats = {"dtype": "float32", "shape": ["batch"], "unit": "nats per image"}
+    scored = {"elbo_at_mean": nats, "reconstruction": images, **encoded}
+    return {
+        "encoder": {"inputs": inputs, "outputs": encoded},
+        "score": {"inputs": inputs, "outputs": scored},
+    }
+
+
 def check_manifest(manifest: dict) -> None:
     """Refuses what this program does not write.
 
@@ -106,10 +134,21 @@ def check_manifest(manifest: dict) -> None:
     if "latent_names" in manifest:  # since version 0.1 was first written
         names = manifest["latent_names"]
         _require(names is None or are_latent_names(names, dim))
+    if "encoder" in manifest or "score" in manifest:
+        _check_encoder(manifest, encoder_signature(dim, shape, classes))
     _require(manifest["training"] is None or type(manifest["training"]) is dict)
     _require(0 < manifest["tolerance"] <= MAX_TOLERANCE)
     _require(SHA256.fullmatch(manifest["weights_sha256"]))
     _check_artifacts(manifest["artifacts"], manifest["files"])
+
+
+def _check_encoder(manifest, expected):
+    encoder, score = manifest["encoder"], manifest["score"]
+    _require(_is_short(encoder["posterior"]), encoder["log_var_given"] in GIVEN)
+    _require(SHA256.fullmatch(encoder["weights_sha256"]))
+    _require(score["kl_divergence"] in KL)
+    for facts, names in ((encoder, expected["encoder"]), (score, expected["score"])):
+        _require(*(facts[name] == value for name, value in names.items()))
 
 
 def are_latent_names(names, latent_dim: int) -> bool:

@@ -12,6 +12,8 @@ TOLERANCE = 1e-5
 # Accepted differences with rounded weights; the measured one is in the manifest.
 ROUNDED = {"float16": 1e-2, "int8": 1e-1}
 BATCH_SIZES = (1, 7, 64)
+ENCODED = ("mean", "log_var")  # what an encoder gives, and a score
+SCORED = ("elbo_at_mean", "reconstruction", *ENCODED)
 
 
 class ParityError(KerasVAEError):
@@ -26,12 +28,16 @@ class Artifact:
         name: file or folder name inside the bundle.
         decode: z[, label] -> images, NumPy arrays, running what is on disk; or None.
         generate: seed, num_images[, label] -> images, z; or None.
+        encode: x[, label] -> mean, log_var; or None.
+        score: x[, label] -> elbo_at_mean, reconstruction, mean, log_var; or None.
         tolerance: the largest difference from Keras that is accepted.
     """
 
     name: str
     decode: Callable | None = None
     generate: Callable | None = None
+    encode: Callable | None = None
+    score: Callable | None = None
     tolerance: float = TOLERANCE
 
 
@@ -73,7 +79,7 @@ def check_parity(vae, artifacts: list[Artifact]) -> dict[str, float]:
     Returns:
         dict from artifact name to the largest |artifact - Keras| over all pixels, in
         units of the pixel range [0, 1]; infinity where shapes, dtypes, NaNs or latents
-        differ.
+        differ. Of encoders and scores it is the largest `scaled_error`.
 
     Example:
         >>> check_parity(vae, [Artifact("decoder.onnx", load_decoder(path))])
@@ -100,7 +106,52 @@ def check_parity(vae, artifacts: list[Artifact]) -> dict[str, float]:
                 compare(artifact, images, inputs)
                 if not same_latents(vae, seed, z):
                     errors[artifact.name] = float("inf")
+    if any(artifact.encode for artifact in artifacts):
+        _check_encoders(vae, artifacts, errors)
     return errors
+
+
+def _check_encoders(vae, artifacts, errors):
+    """Puts the errors of encoders and scores where they are larger."""
+    from export.encoder import encode_function, encoder_mean, score_function
+
+    encode, score = encode_function(encoder_mean(vae)), score_function(vae)
+    for inputs in image_batches(vae):
+        for artifact in artifacts:
+            for run, reference, names in (
+                (artifact.encode, encode, ENCODED),
+                (artifact.score, score, SCORED),
+            ):
+                if run is None:
+                    continue
+                expected = reference(*inputs)
+                for name, values in zip(names, run(*inputs), strict=True):
+                    error = scaled_error(values, expected[name].numpy())
+                    errors[artifact.name] = max(errors[artifact.name], error)
+
+
+def image_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
+    """Images to encode, at batch sizes 1, 7 and 64.
+
+    Args:
+        vae: the model.
+
+    Yields:
+        (x,), float32 (batch, H, W, C) in [0, 1], or (x, label): what the decoder makes
+        of prior draws, then images of black, white and noise.
+    """
+    from export.decoder import decoder_mean
+
+    model = decoder_mean(vae)
+    for batch in BATCH_SIZES:
+        k = np.arange(batch)
+        label = [] if vae.num_classes is None else [k.astype("i8") % vae.num_classes]
+        z = vae.latents.draw(batch, batch)
+        yield model([z, *label] if label else z, training=False).numpy(), *label
+        noise = np.random.default_rng(batch).random((batch, *vae.image_shape), "f4")
+        for row, value in ((0, 0.0), (1, 1.0)):
+            noise[row : row + 1] = value
+        yield noise, *label
 
 
 def generator_calls(vae) -> list[tuple[int, ...]]:
@@ -133,6 +184,24 @@ def passes_noise_on(vae) -> bool:
     """Whether the latents are the noise itself, as under the prior N(0, I)."""
     normal, _ = noise(0, 8, vae.latents.latent_dim)
     return np.array_equal(vae.latents.draw(0, 8), normal)
+
+
+def scaled_error(values: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference: absolute where |expected| is at most 1, relative above.
+
+    Log-likelihoods have thousands of nats and the seven digits of float32.
+
+    Args:
+        values: what an artifact gave.
+        expected: what it should give, float32.
+
+    Returns:
+        float >= 0; infinity as in `max_error`.
+    """
+    values, scale = np.asarray(values), np.maximum(np.abs(expected), 1)
+    if values.shape != expected.shape:
+        return float("inf")
+    return max_error(values / scale, expected / scale)
 
 
 def max_error(images: np.ndarray, expected: np.ndarray) -> float:

@@ -195,6 +195,13 @@ def _check_golden(golden, manifest):
         "generated_images": ("f4", (draws, *image)),
         **dict.fromkeys(("seed", "num_images", "generate_label"), ("i8", ())),
     }
+    if "encoder" in manifest:
+        expected |= {
+            "x": ("f4", (rows, *image)),
+            "reconstruction": ("f4", (rows, *image)),
+            "elbo_at_mean": ("f4", (rows,)),
+            **dict.fromkeys(("mean", "log_var"), ("f4", (rows, *latents))),
+        }
     if classes is not None:
         expected["label"] = ("i8", (rows,))
     for name, (dtype, shape) in expected.items():

@@ -14,6 +14,7 @@ import numpy as np
 
 from export.bundle import describe
 from export.decoder import decode_function, decoder_mean
+from export.encoder import encode_function, encoder_mean, score_function
 from export.generator import generate_function
 from export.onnx_graph import canonical, round_weights, simplify
 from export.parity import ROUNDED, Artifact
@@ -24,7 +25,12 @@ OPSETS = (17, 18)
 
 
 def write_onnx(
-    vae, folder: Path, *, opset: int = OPSET, weights: str = "float32"
+    vae,
+    folder: Path,
+    *,
+    opset: int = OPSET,
+    weights: str = "float32",
+    with_encoder: bool = False,
 ) -> list[Artifact]:
     """Writes `decoder.onnx` and `generator.onnx`.
 
@@ -36,6 +42,8 @@ def write_onnx(
         folder: existing folder.
         opset: version of the ONNX operator set, 17 or 18.
         weights: `float32`, `float16` or `int8`.
+        with_encoder: whether to write `encoder.onnx` and `score.onnx`, too; see
+            `export.encoder`.
 
     Returns:
         The artifacts, run by ONNX Runtime.
@@ -64,6 +72,25 @@ def write_onnx(
     return [
         Artifact("decoder.onnx", decode=load_decoder(folder / "decoder.onnx")),
         Artifact("generator.onnx", generate=load_generator(folder / "generator.onnx")),
+        *(_write_encoder(vae, folder, opset) if with_encoder else []),
+    ]
+
+
+def _write_encoder(vae, folder, opset):
+    from export.runtimes.python_onnxruntime import load_encoder, load_score
+
+    functions = {
+        "encoder": encode_function(encoder_mean(vae)),
+        "score": score_function(vae),
+    }
+    for name, function in functions.items():
+        model = convert(function, name, opset)
+        for value in [*model.graph.input, *model.graph.output]:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        _save(model, folder / f"{name}.onnx", vae)
+    return [
+        Artifact("encoder.onnx", encode=load_encoder(folder / "encoder.onnx")),
+        Artifact("score.onnx", score=load_score(folder / "score.onnx")),
     ]
 
 
@@ -121,7 +148,7 @@ def convert(function, name: str, opset: int):
     for node in model.graph.node:
         if not onnx.defs.has(node.op_type, opset, node.domain):
             raise ModelError(
-                f"The decoder uses the operator {node.op_type}, which ONNX opset "
+                f"The {name} uses the operator {node.op_type}, which ONNX opset "
                 f"{opset} does not have; use a layer made of standard operators."
             )
     simplify(model)

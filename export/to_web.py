@@ -29,6 +29,7 @@ def write_web(
     vae,
     folder: Path,
     *,
+    with_encoder: bool = False,
     class_names: list[str] | None = None,
     latent_names: list[str | None] | None = None,
 ) -> list[Artifact]:
@@ -37,6 +38,8 @@ def write_web(
     Args:
         vae: the model whose decoder is written.
         folder: existing folder.
+        with_encoder: whether the page also encodes pictures, with `encoder.onnx` and
+            `score.onnx`.
         class_names: what the page calls the classes; default: their numbers.
         latent_names: the factor that each latent moves, or None, beside its number.
 
@@ -53,7 +56,7 @@ def write_web(
     shutil.copytree(PAGE, path)
     for name in RUNTIME:
         shutil.copyfile(runtime / name, path / name)
-    decoder, generator = write_onnx(vae, path)
+    decoder, generator, *others = write_onnx(vae, path, with_encoder=with_encoder)
     facts = describe(vae) | {
         "class_names": class_names,
         "latent_names": latent_names,
@@ -67,7 +70,11 @@ def write_web(
     }
     text = json.dumps(facts, indent=2) + "\n"
     (path / "manifest.json").write_text(text, encoding="utf-8")
-    return [Artifact(path.name, decoder.decode, generator.generate)]
+    functions = {"decode": decoder.decode, "generate": generator.generate}
+    if others:
+        encoder, score = others
+        functions |= {"encode": encoder.encode, "score": score.score}
+    return [Artifact(path.name, **functions)]
 
 
 def find_runtime() -> Path:

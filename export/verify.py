@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from export.formats import FORMATS
-from export.parity import max_error
+from export.parity import ENCODED, SCORED, max_error, scaled_error
 from export.reader import Bundle, find_bundle, read_bundle
 from export.runtimes import load_runtime
 from keras_vae.errors import ModelError, first_line
@@ -24,7 +24,8 @@ class Check:
     Attributes:
         runtime: a key of `RUNTIMES`.
         artifact: the file or folder it ran.
-        error: largest |images - golden| of `decode` and `generate`; None if skipped.
+        error: largest |images - golden| of `decode` and `generate`, or `scaled_error`
+            of encoder and score; None if skipped.
         latents: whether z has the golden bits; None where there is no generator.
         note: why it was skipped, or empty.
     """
@@ -44,7 +45,7 @@ def verify(bundle: str | Path, trust: bool = False) -> list[Check]:
         trust: whether to run formats that can hold code, too.
 
     Returns:
-        One `Check` for each artifact in each runtime of its format.
+        One `Check` for each artifact in each runtime of its format that runs its kind.
 
     Raises:
         ModelError: if a file is damaged, missing or unsafe, or images are wrong.
@@ -54,8 +55,14 @@ def verify(bundle: str | Path, trust: bool = False) -> list[Check]:
     return [
         _check(checked, golden, artifact, runtime, trust)
         for artifact, entry in checked.manifest["artifacts"].items()
-        for runtime in FORMATS[entry["format"]].runtimes
+        for runtime, row in FORMATS[entry["format"]].runtimes.items()
+        if row.encodes or not _is_encoder(artifact, entry)
     ]
+
+
+def _is_encoder(artifact, entry):
+    opened = FORMATS[entry["format"]].opened(artifact, entry["files"])
+    return not {"decoder", "generator"} & {*opened}
 
 
 def check_bundle(path: str | Path) -> Bundle:
@@ -94,7 +101,9 @@ def _check(bundle, golden, artifact, runtime, trust):
     except ImportError as error:
         return Check(runtime, artifact, None, note=f"not installed: {error}")
     try:
-        error, latents = _run(bundle, golden, module, *row.opened(artifact))
+        error, latents = _run(
+            bundle, golden, module, row.opened(artifact, entry["files"])
+        )
     except Exception as error:  # the runtimes' errors have no common class
         raise ModelError(
             f"{bundle.path / artifact} does not run in {runtime}: {first_line(error)}"
@@ -111,20 +120,28 @@ def _check(bundle, golden, artifact, runtime, trust):
     return Check(runtime, artifact, error, latents)
 
 
-def _run(bundle, golden, module, decoder, generator):
-    """The largest difference from the golden images, and whether z has their bits."""
+def _run(bundle, golden, module, opened):
+    """The largest difference from the golden vectors, and whether z has their bits."""
+    paths = {name: bundle.locate(path) for name, path in opened.items()}
+    labels = [golden["label"]] if "label" in golden else []
     error, latents = 0.0, None
-    if decoder is not None:
-        inputs = [golden[name] for name in ("z", "label") if name in golden]
-        images = module.load_decoder(bundle.locate(decoder))(*inputs)
+    if "decoder" in paths:
+        images = module.load_decoder(paths["decoder"])(golden["z"], *labels)
         error = max_error(images, golden["images"])
-    if generator is not None:
+    if "generator" in paths:
         names = ("seed", "num_images", "generate_label")
         call = [int(golden[name]) for name in names if golden[name] >= 0]
-        images, z = module.load_generator(bundle.locate(generator))(*call)
+        images, z = module.load_generator(paths["generator"])(*call)
         error = max(error, max_error(images, golden["generated_images"]))
         latents = np.array_equal(z, golden["generated_z"])
-    return error, latents
+    found = []
+    if "encoder" in paths:
+        values = module.load_encoder(paths["encoder"])(golden["x"], *labels)
+        found += zip(values, ENCODED, strict=True)
+    if "score" in paths:
+        values = module.load_score(paths["score"])(golden["x"], *labels)
+        found += zip(values, SCORED, strict=True)
+    return max([error, *(scaled_error(a, golden[b]) for a, b in found)]), latents
 
 
 def table(checks: list[Check]) -> str:

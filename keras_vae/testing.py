@@ -56,6 +56,8 @@ def check_posterior(posterior: Posterior) -> None:
         _check_close("the sum of log_prob_per_dimension", total, log_q)
     z, log_q = posterior.sample_and_log_prob(params[:1], DRAWS)
     _check_density("log q(z|x)", z[:, 0], log_q[:, 0])
+    if posterior.is_gaussian:
+        _check_gaussian(posterior, params[:1], np.float64(z[:, 0]))
     with tf.GradientTape() as tape:
         tape.watch(params)
         z, log_q = posterior.sample_and_log_prob(params, SAMPLES)
@@ -299,6 +301,23 @@ def _check_density(name, z, log_density):
     _require(
         abs(ratio.mean() - 1) < max(error, 1e-3),
         f"Draws must follow {name}; their integral is {ratio.mean():.4f}, not 1.",
+    )
+
+
+def _check_gaussian(posterior, params, z):
+    """`log_var` is of draws z (N, D), whose Gaussian peaks at `log_prob_of_mean`."""
+    log_var = np.float64(posterior.log_var(params))[0]
+    error = np.abs(np.log(z.var(axis=0)) - log_var)
+    _require(
+        (error < SIGMAS * math.sqrt(2 / len(z))).all(),
+        f"log_var must be that of the draws, {np.log(z.var(axis=0))}; it is {log_var}.",
+    )
+    covariance = np.atleast_2d(np.cov(z.T, bias=True))
+    peak = -0.5 * np.linalg.slogdet(2 * math.pi * covariance)[1]
+    error = abs(float(posterior.log_prob_of_mean(params)[0]) - peak)
+    _require(
+        error < SIGMAS * math.sqrt(z.shape[1] / (2 * len(z))),
+        f"log_prob_of_mean must be {peak}; it is off by {error}.",
     )
 
 

@@ -14,7 +14,7 @@ if shutil.which("gcc") is None:
 
 def load_decoder(path):
     """Returns decode(z[, label]) -> images, NumPy arrays (batch, ...)."""
-    return _decoder(*_compile(path))
+    return _decoder(*_compile(path, "decoder.h", ["decoder.c", "draw.c"]))
 
 
 def _decoder(library, shape):
@@ -31,7 +31,7 @@ def _decoder(library, shape):
 
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
-    library, shape = _compile(path)
+    library, shape = _compile(path, "decoder.h", ["decoder.c", "draw.c"])
     decode = _decoder(library, shape)
 
     def generate(seed, num_images, label=None):
@@ -45,16 +45,31 @@ def load_generator(path):
     return generate
 
 
-def _compile(path):
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    library, _ = _compile(path, "encoder.h", ["encoder.c"])
+
+    def encode(x, label=None):
+        both = np.empty((2, len(x), library.latent_dim), np.float32)
+        for k in range(len(x)):
+            row = np.ascontiguousarray(x[k : k + 1])
+            feed = [row] if label is None else [row, label[k : k + 1]]
+            library.encode(*(_pointer(array) for array in (*feed, *both[:, k])))
+        return tuple(both)
+
+    return encode
+
+
+def _compile(path, header, sources):
     path = Path(path)
     defines = dict(
         line.split()[1:]
-        for line in (path / "decoder.h").read_text().splitlines()
+        for line in (path / header).read_text().splitlines()
         if line.startswith("#define ") and len(line.split()) == 3
     )
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "decoder.so"
-        sources = [path / "decoder.c", path / "draw.c"]
+        target = Path(folder) / "model.so"
+        sources = [path / source for source in sources]
         flags = ["-std=c99", "-O2", "-shared", "-fPIC", "-o", target]
         subprocess.run(["gcc", *flags, *sources, "-lm"], check=True)
         library = ctypes.CDLL(str(target))

@@ -1,4 +1,7 @@
-"""Runs `decoder.keras` with Keras. Trust its author: such a file can hold code."""
+"""Runs `decoder.keras` and `encoder.keras` with Keras.
+
+Trust their author: such a file can hold code.
+"""
 
 import keras
 
@@ -12,3 +15,15 @@ def load_decoder(path):
         return keras.ops.convert_to_numpy(model(inputs, training=False))
 
     return decode
+
+
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    model = keras.saving.load_model(str(path))
+
+    def encode(x, label=None):
+        outputs = model(x if label is None else [x, label], training=False)
+        names = ("mean", "log_var")
+        return tuple(keras.ops.convert_to_numpy(outputs[name]) for name in names)
+
+    return encode

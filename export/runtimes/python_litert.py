@@ -24,6 +24,17 @@ def load_decoder(path):
     return decode
 
 
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    run = Interpreter(str(path)).get_signature_runner("encode")
+
+    def encode(x, label=None):
+        outputs = run(**({"x": x} if label is None else {"x": x, "label": label}))
+        return outputs["mean"], outputs["log_var"]
+
+    return encode
+
+
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
     run = Interpreter(str(path)).get_signature_runner("generate")

@@ -31,6 +31,27 @@ def load_decoder(path):
     return decode
 
 
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    return _of_images(path, ["mean", "log_var"])
+
+
+def load_score(path):
+    """Returns score(x[, label]) -> elbo_at_mean (batch,), reconstruction, mean, ..."""
+    return _of_images(path, ["elbo_at_mean", "reconstruction", "mean", "log_var"])
+
+
+def _of_images(path, outputs):
+    model = _evaluator(path)
+
+    def run(x, label=None):
+        feed = {"x": x} if label is None else {"x": x, "label": label}
+        with np.errstate(all="ignore"):
+            return tuple(model.run(outputs, feed))
+
+    return run
+
+
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
     model = _evaluator(path)

@@ -42,6 +42,26 @@ def load_generator(path):
     return generate
 
 
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    return _of_images(path, ["mean", "log_var"])
+
+
+def load_score(path):
+    """Returns score(x[, label]) -> elbo_at_mean (batch,), reconstruction, mean, ..."""
+    return _of_images(path, ["elbo_at_mean", "reconstruction", "mean", "log_var"])
+
+
+def _of_images(path, outputs):
+    session = _session(path)
+
+    def run(x, label=None):
+        feed = {"x": x} if label is None else {"x": x, "label": label}
+        return tuple(session.run(outputs, feed))
+
+    return run
+
+
 def _session(path):
     options = onnxruntime.SessionOptions()
     # Weights in other files are a way to read any file of the machine: look in none.

@@ -23,6 +23,17 @@ def load_decoder(path):
     return decode
 
 
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    model = CORE.compile_model(str(path), "CPU", PRECISION)
+
+    def encode(x, label=None):
+        outputs = model({"x": x} if label is None else {"x": x, "label": label})
+        return outputs["mean"].copy(), outputs["log_var"].copy()
+
+    return encode
+
+
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
     model = CORE.compile_model(str(path), "CPU", PRECISION)

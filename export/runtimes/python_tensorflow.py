@@ -14,6 +14,18 @@ def load_decoder(path):
     return decode
 
 
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    model = tf.saved_model.load(str(path))
+
+    def encode(x, label=None):
+        feed = {"x": x} if label is None else {"x": x, "label": label}
+        outputs = _run(model, "encode", feed)
+        return outputs["mean"], outputs["log_var"]
+
+    return encode
+
+
 def load_generator(path):
     """Returns generate(seed, num_images[, label]) -> images, z, NumPy arrays."""
     model = tf.saved_model.load(str(path))

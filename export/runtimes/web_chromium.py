@@ -7,6 +7,7 @@ It needs Chromium; the variable KERAS_VAE_CHROMIUM can name it.
 import functools
 import http.server
 import json
+import math
 import os
 import queue
 import shutil
@@ -40,8 +41,12 @@ try {
   const { load } = await import("./decoder.js");
   const model = await load();
   for (;;) {
-    const { z, count, label, seed } = await (await fetch("next")).json();
-    if (z) {
+    const { z, count, label, seed, x, shape, name } =
+      await (await fetch("next")).json();
+    if (x) {
+      const found = await model[name](Float32Array.from(x), shape, label);
+      await send(new Blob(Object.values(found)));
+    } else if (z) {
       await send(await model.decode(Float32Array.from(z), count, label));
     } else {
       const { images, z } = await model.generate(seed, count, label);
@@ -80,6 +85,34 @@ def load_generator(path):
         return images.reshape(num_images, *shape), z.reshape(num_images, -1)
 
     return generate
+
+
+def load_encoder(path):
+    """Returns encode(x[, label]) -> mean, log_var, NumPy arrays (batch, latent_dim)."""
+    latents = (_facts(Path(path).parent)["latent_dim"],)
+    return _of_images(path, "encode", [latents, latents])
+
+
+def load_score(path):
+    """Returns score(x[, label]) -> elbo_at_mean (batch,), reconstruction, mean, ..."""
+    facts = _facts(Path(path).parent)
+    latents = (facts["latent_dim"],)
+    return _of_images(path, "score", [(), facts["image_shape"], latents, latents])
+
+
+def _of_images(path, name, shapes):
+    """Runs a function of `decoder.js`; it gives arrays of these shapes an image."""
+    call = _open(Path(path).parent)
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+
+    def run(x, label=None):
+        feed = {"x": x.ravel().tolist(), "shape": x.shape, "name": name}
+        feed |= {} if label is None else {"label": label.tolist()}
+        parts = np.split(call(feed), len(x) * ends)
+        pairs = zip(parts, shapes, strict=True)
+        return tuple(part.reshape(len(x), *shape) for part, shape in pairs)
+
+    return run
 
 
 def _facts(path):

@@ -7,6 +7,7 @@ for types of your own.
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 from keras import ops
 
 from keras_vae.distributions.posteriors import DiagonalGaussian, FullGaussian
@@ -60,7 +61,8 @@ def kl_of_scale_tril(mean, scale_tril):
     Returns:
         float (..., 1), nats: it is no sum over latents, and counts as one group.
     """
-    diagonal = ops.diagonal(scale_tril, axis1=-2, axis2=-1)
+    # not `ops.diagonal`, which cannot be exported
+    diagonal = ops.sum(scale_tril * np.eye(mean.shape[-1], dtype="float32"), axis=-1)
     square = ops.sum(ops.square(scale_tril), axis=-1) + ops.square(mean) - 1.0
     return ops.sum(0.5 * square - ops.log(diagonal), axis=-1, keepdims=True)
 

@@ -99,6 +99,43 @@ class Latents(abc.ABC):
         """Where images are encoded, float (B, D), for params (B, P); see `infer`."""
         return self.posterior.mean(params)
 
+    @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether `kl_at_mean` is a KL divergence, and not an estimate of it."""
+        return closed_form_kl(self.posterior, self.prior) is not None
+
+    def mean_and_log_var(self, params, decode=None) -> tuple[Any, Any]:
+        """Of a Gaussian posterior: `mean`, and the natural log of the variances.
+
+        Args:
+            params: float (B, P), the encoder's output; `posterior.is_gaussian` holds.
+            decode: See `infer`.
+
+        Returns:
+            Two tensors, float (B, D).
+        """
+        return self.posterior.mean(params), self.posterior.log_var(params)
+
+    def kl_at_mean(self, params, mean, log_var) -> Any:
+        """KL(q(z|x) || p(z)), or what is known of it at the posterior's mean.
+
+        Where `has_closed_form_kl`, it is that. Else it is log q(mean|x) - log p(mean),
+        the one-sample estimate of Kingma & Welling (2014), eq. 8, with the mean in
+        place of the sample.
+
+        Args:
+            params: float (B, P), the encoder's output; `posterior.is_gaussian` holds.
+            mean: float (B, D), and
+            log_var: float (B, D), as `mean_and_log_var` gives them.
+
+        Returns:
+            float (B,), in nats.
+        """
+        kl = closed_form_kl(self.posterior, self.prior)
+        if kl:
+            return ops.sum(kl(params), axis=-1)
+        return self.posterior.log_prob_of_mean(params) - self.prior.log_prob(mean)
+
     def draw(self, seed, num_images, *, first_image=0, temperature=1.0, xp=np):
         """The latents of generated images: the same bits in every runtime.
 

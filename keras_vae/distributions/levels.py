@@ -66,6 +66,7 @@ class TopDownPosterior(keras.layers.Layer):
 
     has_log_prob = False
     factorizes = False
+    is_gaussian = True  # each level, given those above
 
     def __init__(
         self,
@@ -281,14 +282,36 @@ class Levels(Latents):
         )
 
     def mean(self, params, decode=None):
-        means = []
+        return self.mean_and_log_var(params, decode)[0]
+
+    @property
+    def has_closed_form_kl(self):
+        return type(self.prior) is StandardNormal
+
+    def mean_and_log_var(self, params, decode=None):
+        """Of every level's noise, given x and the means of the levels above."""
+        found = []
 
         def draw(level, mean, log_var):
-            means.append(mean)
+            found.append((mean, log_var))
             return mean
 
         self._run(params, decode, draw)
-        return ops.concatenate(means, axis=-1)
+        mean, log_var = zip(*found, strict=True)
+        return ops.concatenate(mean, axis=-1), ops.concatenate(log_var, axis=-1)
+
+    def kl_at_mean(self, params, mean, log_var):
+        """The sum over the levels, each given the means of those above.
+
+        In closed form, but for a top level whose prior is not standard normal: that is
+        taken at the mean.
+        """
+        if self.has_closed_form_kl:
+            return kl_to_standard_normal(mean, log_var)
+        top = self.posterior.widths[0]
+        below = kl_to_standard_normal(mean[..., top:], log_var[..., top:])
+        log_q = ops.sum(normal_log_prob(0.0, log_var[..., :top]), axis=-1)
+        return below + log_q - self.prior.top.log_prob(mean[..., :top])
 
     def _run(self, params, decode, draw, num_samples=1):
         """The decoder's output, level by level; `draw` makes z of mean and log_var."""

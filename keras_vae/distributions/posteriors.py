@@ -22,8 +22,9 @@ class Posterior(keras.layers.Layer, abc.ABC):
     """What every posterior is; it knows nothing of encoders, priors or models.
 
     A subclass sets `num_params` and has `split` and `sample_and_log_prob`; `mean`
-    where it is not the first D of `params`; and, declared by the two capabilities, the
-    densities at any point. `keras_vae.testing.check_posterior` holds it to that.
+    where it is not the first D of `params`; and, declared by the capabilities, the
+    densities at any point, and what a Gaussian has.
+    `keras_vae.testing.check_posterior` holds it to that.
 
     Args:
         latent_dim: int >= 1, the number of latents D.
@@ -35,6 +36,8 @@ class Posterior(keras.layers.Layer, abc.ABC):
         has_log_prob: Whether `log_prob` is known at any point.
         factorizes: Whether the latents are independent given x, and
             `log_prob_per_dimension` known.
+        is_gaussian: Whether q(z|x) is a Gaussian around `mean`, and `log_var` and
+            `log_prob_of_mean` known.
 
     Raises:
         UsageError: If `latent_dim` is not a positive integer.
@@ -55,6 +58,7 @@ class Posterior(keras.layers.Layer, abc.ABC):
     num_params: int
     has_log_prob = False
     factorizes = False
+    is_gaussian = False
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -82,6 +86,14 @@ class Posterior(keras.layers.Layer, abc.ABC):
     def mean(self, params):
         """Where an image is encoded, float (..., latent_dim): the posterior's mean."""
         return params[..., : self.latent_dim]
+
+    def log_var(self, params) -> Any:
+        """Of a Gaussian: the natural log of each latent's variance, float (..., D)."""
+        raise NotImplementedError(f"{type(self).__name__} is not Gaussian.")
+
+    def log_prob_of_mean(self, params) -> Any:
+        """Of a Gaussian: the log density of its mean, float (...,), in nats."""
+        raise NotImplementedError(f"{type(self).__name__} is not Gaussian.")
 
     def log_prob(self, params, z) -> Any:
         """The log density of z (S, B, D) under params (B, P), float (S, B), in nats."""
@@ -120,6 +132,7 @@ class DiagonalGaussian(Posterior):
 
     has_log_prob = True
     factorizes = True
+    is_gaussian = True
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
         super().__init__(latent_dim, seed, **kwargs)
@@ -136,6 +149,12 @@ class DiagonalGaussian(Posterior):
         """
         mean, log_var = ops.split(params, 2, axis=-1)
         return mean, bound_log_var(log_var)
+
+    def log_var(self, params):
+        return self.split(params)[1]
+
+    def log_prob_of_mean(self, params):
+        return ops.sum(normal_log_prob(0.0, self.log_var(params)), axis=-1)
 
     def log_prob_per_dimension(self, params, z):
         mean, log_var = self.split(params)
@@ -174,6 +193,7 @@ class FullGaussian(Posterior):
     """
 
     has_log_prob = True
+    is_gaussian = True
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs):
         super().__init__(latent_dim, seed, **kwargs)
@@ -197,7 +217,9 @@ class FullGaussian(Posterior):
         below = ops.pad(below, [(0, 0), (1, 0)])
         lower = ops.take(below, self._places.ravel(), axis=-1)
         lower = ops.reshape(lower, (-1, self.latent_dim, self.latent_dim))
-        diagonal = ops.exp(0.5 * log_var)[..., None] * ops.eye(self.latent_dim)
+        diagonal = ops.exp(0.5 * log_var)[..., None] * np.eye(
+            self.latent_dim, dtype="float32"
+        )
         return mean, lower + diagonal
 
     def _parts(self, params):
@@ -205,6 +227,14 @@ class FullGaussian(Posterior):
         d = self.latent_dim
         log_var = bound_log_var(params[..., d : 2 * d])
         return params[..., :d], log_var, params[..., 2 * d :]
+
+    def log_var(self, params):
+        """The log of the covariance's diagonal, log (L L^T)_dd, (B, latent_dim)."""
+        scale_tril = self.split(params)[1]
+        return ops.log(ops.sum(ops.square(scale_tril), axis=-1))
+
+    def log_prob_of_mean(self, params):
+        return self._log_prob_of_noise(params, 0.0)
 
     def log_prob(self, params, z):
         mean, scale_tril = self.split(params)

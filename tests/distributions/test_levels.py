@@ -160,6 +160,33 @@ def test_the_noise_that_reconstructs(linear):
     np.testing.assert_allclose(vae.predict(images, verbose=0), vae.decode(z), atol=1e-6)
 
 
+def test_the_mean_of_two_levels_is_where_their_kl_is_taken(linear):
+    """In float64 from the heads' own weights, level by level."""
+    vae, images, _ = linear
+    params = vae.encoder(images)
+    mean, log_var = vae.latents.mean_and_log_var(params, vae._top_down)
+    np.testing.assert_array_equal(mean, vae.latents.mean(params, vae._top_down))
+    top, top_log_var, flat = np.split(np.float64(params), [2, 4], axis=-1)
+    both = np.concatenate([top, flat], axis=-1)
+    heads = [np.float64(w) for w in vae.posterior.networks[0].get_weights()]
+    below, below_log_var = (both @ heads[k] + heads[k + 1] for k in (0, 2))
+    np.testing.assert_allclose(mean, np.hstack([top, below]), atol=1e-5)
+    log_vars = np.hstack([top_log_var, below_log_var])
+    np.testing.assert_allclose(log_var, log_vars, atol=1e-5)
+    scale = np.exp(log_vars / 2)
+    kl = (np.hstack([top, below]) ** 2 + scale**2 - 1) / 2 - np.log(scale)
+    assert vae.latents.has_closed_form_kl
+    found = vae.latents.kl_at_mean(params, mean, log_var)
+    np.testing.assert_allclose(found, kl.sum(-1), rtol=1e-4)
+    prior = GaussianMixture(2, num_components=1)
+    other = Levels(vae.posterior, TopPrior(4, prior))
+    assert not other.has_closed_form_kl
+    q = stats.norm(top, scale[:, :2]).logpdf(top).sum(-1)
+    p = stats.norm(np.float64(prior.mean), 1).logpdf(top).sum(-1)
+    found = other.kl_at_mean(params, mean, log_var)
+    np.testing.assert_allclose(found, q - p + kl[:, 2:].sum(-1), rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("network", "prior", "classes"),
     [

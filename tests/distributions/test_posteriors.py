@@ -65,6 +65,21 @@ def test_full_gaussian_cholesky_factor_is_read_row_by_row():
     )
 
 
+def test_gaussians_have_the_variance_and_the_peak_of_scipys():
+    params = np.random.default_rng(0).normal(size=(4, 9)).astype("float32")
+    full = FullGaussian(3)
+    for k, lower in enumerate(np.float64(full.split(params)[1])):
+        covariance = lower @ lower.T
+        expected = np.log(covariance.diagonal())
+        np.testing.assert_allclose(full.log_var(params)[k], expected, rtol=1e-5)
+        peak = stats.multivariate_normal(np.zeros(3), covariance).logpdf(np.zeros(3))
+        np.testing.assert_allclose(full.log_prob_of_mean(params)[k], peak, rtol=1e-5)
+    diagonal, params = DiagonalGaussian(3), params[:, :6]
+    np.testing.assert_array_equal(diagonal.log_var(params), params[:, 3:])
+    peak = stats.norm(0, np.exp(np.float64(params[:, 3:]) / 2)).logpdf(0).sum(-1)
+    np.testing.assert_allclose(diagonal.log_prob_of_mean(params), peak, rtol=1e-5)
+
+
 def test_full_gaussian_without_covariances_is_the_diagonal_one(params):
     full, diagonal = FullGaussian(4, seed=1), DiagonalGaussian(4, seed=1)
     padded = np.pad(params, [(0, 0), (0, 6)])

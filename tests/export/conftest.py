@@ -21,3 +21,10 @@ def tiny_vae():
         return VAE(encoder, decoder or built, num_classes=num_classes, **kwargs)
 
     return build
+
+
+@pytest.fixture
+def short_generator(monkeypatch):
+    """One round of noise instead of 16, whose conversion would take most of the time;
+    other tests are of the generator."""
+    monkeypatch.setattr("keras_vae.distributions.portable_noise.ROUNDS", 1)

@@ -41,15 +41,23 @@ def test_extras_to_install_exist():
 
 def test_artifacts_of_a_format_are_opened_as_such():
     onnx, openvino = FORMATS["onnx"], FORMATS["openvino"]
-    assert onnx.opened("decoder.onnx") == ("decoder.onnx", None)
-    assert onnx.opened("generator.onnx") == (None, "generator.onnx")
-    assert onnx.opened("decoder_int8.onnx") == ("decoder_int8.onnx", None)
-    both = ("openvino/decoder.xml", "openvino/generator.xml")
-    assert openvino.opened("openvino") == both
-    opened = openvino.opened("openvino_float16")
-    assert opened == ("openvino_float16/decoder.xml", None)
-    assert FORMATS["litert"].opened("decoder.tflite") == ("decoder.tflite",) * 2
-    assert FORMATS["keras"].opened("decoder.keras") == ("decoder.keras", None)
+    for name in ("decoder", "generator", "encoder", "score"):
+        path = f"{name}.onnx"
+        assert onnx.opened(path, [path]) == {name: path}
+    path = "decoder_int8.onnx"
+    assert onnx.opened(path, [path]) == {"decoder": path}
+    both = {name: f"openvino/{name}.xml" for name in ("decoder", "generator")}
+    assert openvino.opened("openvino", both.values()) == both
+    path = "openvino_float16/decoder.xml"
+    assert openvino.opened("openvino_float16", [path]) == {"decoder": path}
+    path = "encoder_openvino/encoder.xml"
+    assert openvino.opened("encoder_openvino", [path]) == {"encoder": path}
+    opened = dict.fromkeys(("decoder", "generator"), "decoder.tflite")
+    assert FORMATS["litert"].opened("decoder.tflite", ["decoder.tflite"]) == opened
+    opened = {"decoder": "web", "generator": "web"}
+    assert FORMATS["web"].opened("web", ["web/decoder.onnx"]) == opened
+    opened["encoder"] = "web/encoder.onnx"
+    assert FORMATS["web"].opened("web", ["web/encoder.onnx"]) == opened
 
 
 def test_import_of_export_loads_no_writer():
@@ -89,13 +97,6 @@ def vae_with(likelihood, gain=1):
     for weight in vae.decoder.weights:
         weight.assign(weight * gain)
     return vae
-
-
-@pytest.fixture
-def short_generator(monkeypatch):
-    """One round of noise instead of 16, whose conversion would take most of the time;
-    other tests are of the generator."""
-    monkeypatch.setattr("keras_vae.distributions.portable_noise.ROUNDS", 1)
 
 
 def exported(vae, folder, options):

@@ -5,6 +5,9 @@
 //     const { images, z } = await generate(42, 16);     // seed, number of images[, label]
 //     const again = await decode(z, 16);                // z, number of images[, labels]
 // Images are a Float32Array in [0, 1] of shape (number of images, height, width, channels).
+// Where encoder.onnx and score.onnx are there (python -m export RUN --with-encoder):
+//     const { mean, log_var } = await encode(x, [1, height, width, channels]);  // [, labels]
+//     const { elbo_at_mean, reconstruction } = await score(x, [1, height, width, channels]);
 import * as ort from "./ort.wasm.bundle.min.mjs";
 
 ort.env.wasm.numThreads = 1; // more would need a server that sends isolation headers
@@ -43,5 +46,26 @@ export async function load() {
     return (await run(decoder, feed)).images.data;
   }
 
-  return { generate, decode };
+  // Opened at the first picture: a page that only draws does without their bytes.
+  const encoders = new Map();
+  async function ofImages(name, x, shape, labels) {
+    if (!encoders.has(name)) encoders.set(name, open(name));
+    const feed = { x: new ort.Tensor("float32", x, shape) };
+    if (labels !== undefined) feed.label = int64(labels, [shape[0]]);
+    return run(encoders.get(name), feed);
+  }
+
+  async function encode(x, shape, labels) {
+    const { mean, log_var } = await ofImages("encoder.onnx", x, shape, labels);
+    return { mean: mean.data, log_var: log_var.data };
+  }
+
+  // elbo_at_mean: log p(x | z = mean) - KL(q(z|x) || p(z)) of each image, in nats.
+  async function score(x, shape, labels) {
+    const found = await ofImages("score.onnx", x, shape, labels);
+    const names = ["elbo_at_mean", "reconstruction", "mean", "log_var"];
+    return Object.fromEntries(names.map((name) => [name, found[name].data]));
+  }
+
+  return { generate, decode, encode, score };
 }
