@@ -56,8 +56,15 @@ def describe(vae) -> dict:
     }
 
 
-def _describe_encoder(vae):
-    """The manifest's `encoder` and `score`; see `export.encoder`."""
+def describe_encoder(vae):
+    """Facts about an encoder and a score that a user of their artifacts needs.
+
+    Args:
+        vae: the model whose encoder is exported; see `export.encoder`.
+
+    Returns:
+        dict of JSON values: `encoder` and `score`.
+    """
     from keras_vae.distributions.table import POSTERIORS
 
     facts = encoder_signature(vae.latent_dim, list(vae.image_shape), vae.num_classes)
@@ -281,7 +288,7 @@ def write_manifest(
     parity = {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "max_error": parity}
     (staging / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
     files = _files(staging, "golden.npz") | _files(staging, "parity.json")
-    described |= _describe_encoder(vae) if with_encoder else {}
+    described |= describe_encoder(vae) if with_encoder else {}
     names = {
         "class_names": class_names(training, vae.num_classes),
         "latent_names": latent_names(training, vae.latent_dim),

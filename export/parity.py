@@ -131,27 +131,22 @@ def _check_encoders(vae, artifacts, errors):
 
 
 def image_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
-    """Images to encode, at batch sizes 1, 7 and 64.
+    """Images to encode: those of `parity_batches`, grey, then black and white alone.
 
     Args:
         vae: the model.
 
     Yields:
-        (x,), float32 (batch, H, W, C) in [0, 1], or (x, label): what the decoder makes
-        of prior draws, then images of black, white and noise.
+        (x,), float32 (batch, H, W, C) in [0, 1], or (x, label).
     """
     from export.decoder import decoder_mean
 
     model = decoder_mean(vae)
-    for batch in BATCH_SIZES:
-        k = np.arange(batch)
-        label = [] if vae.num_classes is None else [k.astype("i8") % vae.num_classes]
-        z = vae.latents.draw(batch, batch)
-        yield model([z, *label] if label else z, training=False).numpy(), *label
-        noise = np.random.default_rng(batch).random((batch, *vae.image_shape), "f4")
-        for row, value in ((0, 0.0), (1, 1.0)):
-            noise[row : row + 1] = value
-        yield noise, *label
+    for inputs in parity_batches(vae):
+        _, *label = inputs
+        x = model(list(inputs) if label else inputs[0], training=False).numpy()
+        yield x, *label
+        yield np.rint(x), *label
 
 
 def generator_calls(vae) -> list[tuple[int, ...]]:
@@ -187,20 +182,23 @@ def passes_noise_on(vae) -> bool:
 
 
 def scaled_error(values: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference: absolute where |expected| is at most 1, relative above.
+    """Largest difference, in units of an image's largest expected value, or of 1.
 
-    Log-likelihoods have thousands of nats and the seven digits of float32.
+    A log-likelihood has thousands of nats, a latent may lie at 10, and float32 has
+    seven digits.
 
     Args:
         values: what an artifact gave.
-        expected: what it should give, float32.
+        expected: what it should give, float32 (batch, ...).
 
     Returns:
         float >= 0; infinity as in `max_error`.
     """
-    values, scale = np.asarray(values), np.maximum(np.abs(expected), 1)
+    values = np.asarray(values)
     if values.shape != expected.shape:
         return float("inf")
+    axes = tuple(range(1, expected.ndim))
+    scale = np.abs(expected).max(axes, keepdims=True, initial=1)
     return max_error(values / scale, expected / scale)
 
 

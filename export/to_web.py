@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.bundle import describe
+from export.bundle import describe, describe_encoder
 from export.parity import Artifact, passes_noise_on
 from export.to_onnx import write_onnx
 from keras_vae.files import sha256_of
@@ -57,7 +57,8 @@ def write_web(
     for name in RUNTIME:
         shutil.copyfile(runtime / name, path / name)
     decoder, generator, *others = write_onnx(vae, path, with_encoder=with_encoder)
-    facts = describe(vae) | {
+    facts = describe(vae) | (describe_encoder(vae) if with_encoder else {})
+    facts |= {
         "class_names": class_names,
         "latent_names": latent_names,
         "importance": importance(vae, decoder.decode).tolist(),
@@ -70,11 +71,9 @@ def write_web(
     }
     text = json.dumps(facts, indent=2) + "\n"
     (path / "manifest.json").write_text(text, encoding="utf-8")
-    functions = {"decode": decoder.decode, "generate": generator.generate}
-    if others:
-        encoder, score = others
-        functions |= {"encode": encoder.encode, "score": score.score}
-    return [Artifact(path.name, **functions)]
+    encoder, score = others or (Artifact("web"), Artifact("web"))
+    functions = decoder.decode, generator.generate, encoder.encode, score.score
+    return [Artifact(path.name, *functions)]
 
 
 def find_runtime() -> Path:

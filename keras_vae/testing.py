@@ -314,7 +314,7 @@ def _check_gaussian(posterior, params, z):
     )
     covariance = np.atleast_2d(np.cov(z.T, bias=True))
     peak = -0.5 * np.linalg.slogdet(2 * math.pi * covariance)[1]
-    error = abs(float(posterior.log_prob_of_mean(params)[0]) - peak)
+    error = abs(float(np.asarray(posterior.log_prob_of_mean(params))[0]) - peak)
     _require(
         error < SIGMAS * math.sqrt(z.shape[1] / (2 * len(z))),
         f"log_prob_of_mean must be {peak}; it is off by {error}.",

@@ -206,15 +206,24 @@ def test_wrong_encoder_and_wrong_score_are_found():
 
 def test_images_that_encoders_are_compared_on_are_images():
     batches = [x for (x,) in image_batches(small())]
-    assert [len(x) for x in batches] == [1, 1, 7, 7, 64, 64]
-    for x in batches:
-        assert x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
-    assert not batches[3][0].any() and (batches[3][1] == 1).all()
+    assert [len(x) for x in batches] == [1] * 6 + [7] * 6 + [64] * 6
+    for grey, binary in zip(batches[::2], batches[1::2], strict=True):
+        assert grey.dtype == binary.dtype == np.float32
+        assert grey.min() >= 0 and grey.max() <= 1
+        assert {*binary.ravel()} <= {0, 1}
 
 
-def test_scaled_error_is_relative_above_one():
-    expected = np.float32([[0.5, -200.0]])
-    assert scaled_error(np.float32([[0.75, -200.0]]), expected) == 0.25
-    assert scaled_error(np.float32([[0.5, -201.0]]), expected) == pytest.approx(0.005)
-    assert scaled_error(np.float32([0.5, -200.0]), expected) == np.inf
-    assert scaled_error(np.float32([[0.5, np.nan]]), expected) == np.inf
+def test_scaled_error_is_relative_to_an_images_largest_value_above_one():
+    expected = np.float32([[0.5, 0.25], [-200.0, 0.5]])
+
+    def off(row, column, by):
+        values = expected.copy()
+        values[row, column] += by
+        return scaled_error(values, expected)
+
+    assert off(0, 1, 0.25) == 0.25
+    assert off(1, 0, 1) == off(1, 1, 1) == pytest.approx(0.005)
+    assert scaled_error(expected[:, :1], expected) == np.inf
+    assert off(0, 0, np.nan) == np.inf
+    nats = np.float32([-2000])
+    assert scaled_error(nats + 1, nats) == pytest.approx(0.0005)

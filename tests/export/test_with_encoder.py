@@ -89,7 +89,7 @@ def test_golden_vectors_hold_images_with_their_encodings(original):
     found = vae.reconstruct(golden["x"], golden["label"])
     np.testing.assert_allclose(golden["reconstruction"], found, atol=1e-6)
     assert golden["elbo_at_mean"].shape == (16,) and (golden["elbo_at_mean"] < 0).all()
-    assert not golden["x"][1].any()
+    assert {*golden["x"][8:].ravel()} <= {0, 1}
 
 
 def test_bundle_without_an_encoder_is_what_it_was(original, tmp_path):
