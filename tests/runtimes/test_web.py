@@ -281,6 +281,10 @@ def test_phone_has_no_sideways_scroll(phone):
     assert phone.inner_text("#origin") == "seed 42, image 3"
 
 
+def test_page_without_an_encoder_asks_for_no_picture(page):
+    assert page.is_hidden("#own")
+
+
 def test_every_control_has_a_name(page):
     nameless = page.evaluate(
         "Array.from(document.querySelectorAll('button, input, select'))"
