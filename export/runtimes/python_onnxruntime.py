@@ -78,9 +78,13 @@ def verify(bundle):
     digest = manifest.pop("sha256")
     if hashlib.sha256(json.dumps(manifest).encode()).hexdigest() != digest:
         raise ValueError("manifest.json is damaged.")
-    files = dict(manifest["files"])
+    files, artifacts = dict(manifest["files"]), manifest["artifacts"]
     for name in ("decoder.onnx", "generator.onnx"):
-        files |= manifest["artifacts"][name]["files"]
+        files |= artifacts[name]["files"]
+    encoders = {"encoder.onnx": load_encoder, "score.onnx": load_score}
+    encoders = {name: load for name, load in encoders.items() if name in artifacts}
+    for name in encoders:
+        files |= artifacts[name]["files"]
     for name, expected in files.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{name!r} is outside the bundle.")
@@ -94,8 +98,15 @@ def verify(bundle):
     call = [int(value) for value in call if value >= 0]
     images, z = load_generator(bundle / "generator.onnx")(*call)
     error = max(error, np.abs(images - golden["generated_images"]).max())
+    names = ["elbo_at_mean", "reconstruction", "mean", "log_var"]
+    for name, load in encoders.items():
+        values = load(bundle / name)(golden["x"], *labels)
+        for key, value in zip(names[-len(values) :], values, strict=True):
+            axes = tuple(range(1, value.ndim))  # in units of an image's largest value
+            scale = np.abs(golden[key]).max(axes, keepdims=True, initial=1)
+            error = max(error, (np.abs(value - golden[key]) / scale).max())
     if not (error <= min(manifest["tolerance"], 1e-3)):
-        raise ValueError(f"Images differ from the golden vectors by {error:.1e}.")
+        raise ValueError(f"Outputs differ from the golden vectors by {error:.1e}.")
     if (
         not np.array_equal(z, golden["generated_z"])
         and manifest["generator"]["exact_latents"]

@@ -11,6 +11,7 @@ from export import export_decoder
 from export.__main__ import main
 from export.formats import FORMATS
 from export.manifest import serialized
+from export.runtimes import python_onnxruntime
 from export.verify import check_bundle, verify
 from keras_vae.errors import ModelError, UsageError
 from keras_vae.files import sha256_of
@@ -204,3 +205,13 @@ def test_command_line_exports_the_encoder(untrained, tmp_path, capsys):
     assert "parity score.onnx: largest difference from Keras" in output
     assert main(["verify", str(run)]) == 0
     assert "score.onnx" in capsys.readouterr().out
+
+
+def test_copied_runner_verifies_encoder_and_score(bundle):
+    assert python_onnxruntime.verify(bundle) <= 1e-5
+    rewrite_golden(bundle, lambda golden: golden.update(log_var=golden["log_var"] + 1))
+    with pytest.raises(ValueError, match="Outputs differ from the golden vectors"):
+        python_onnxruntime.verify(bundle)
+    (bundle / "score.onnx").write_bytes(b"")
+    with pytest.raises(ValueError, match="score.onnx is damaged"):
+        python_onnxruntime.verify(bundle)
