@@ -238,6 +238,11 @@ def check_latents(latents: Latents, decode: Callable | None = None) -> None:
     _check_shape("log q(z|x)", found.log_posterior, (SAMPLES, IMAGES))
     _check_shape("log p(z)", found.log_prior, (SAMPLES, IMAGES))
     _check_shape("mean", latents.mean(params, decode), (IMAGES, dim))
+    if latents.posterior.is_gaussian:
+        mean, log_var = latents.mean_and_log_var(params, decode)
+        _check_close("the mean beside log_var", mean, latents.mean(params, decode))
+        kl = latents.kl_at_mean(params, mean, log_var)
+        _check_shape("kl_at_mean", kl, (IMAGES,))
     if found.kl_by_group is not None:
         found = latents.infer(params, DRAWS, decode=decode)
         estimate = np.float64(found.log_posterior) - np.float64(found.log_prior)
@@ -306,7 +311,7 @@ def _check_density(name, z, log_density):
 
 def _check_gaussian(posterior, params, z):
     """`log_var` is of draws z (N, D), whose Gaussian peaks at `log_prob_of_mean`."""
-    log_var = np.float64(posterior.log_var(params))[0]
+    log_var = np.asarray(posterior.log_var(params), np.float64)[0]
     error = np.abs(np.log(z.var(axis=0)) - log_var)
     _require(
         (error < SIGMAS * math.sqrt(2 / len(z))).all(),
