@@ -201,8 +201,8 @@ def test_command_line_exports_the_encoder(untrained, tmp_path, capsys):
     run = untrained(tmp_path)
     assert main([str(run), "--format", "onnx", "--with-encoder"]) == 0
     output = capsys.readouterr().out
-    assert "parity encoder.onnx: largest difference from Keras" in output
-    assert "parity score.onnx: largest difference from Keras" in output
+    assert "parity encoder.onnx: " in output
+    assert "parity score.onnx: " in output
     assert main(["verify", str(run)]) == 0
     assert "score.onnx" in capsys.readouterr().out
 
