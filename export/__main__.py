@@ -1,4 +1,7 @@
-"""`python -m export RUN`, `python -m export verify BUNDLE`, and `... matrix`."""
+"""`python -m export RUN`: its decoder, for any runtime.
+
+`python -m export verify BUNDLE` checks it; `... matrix` compares every runtime.
+"""
 
 import dataclasses
 import sys
@@ -18,8 +21,13 @@ from keras_vae.errors import ModelError, unknown
 class ExportConfig:
     """Export the decoder of a training run, and compare each artifact with Keras.
 
-    `python -m export verify BUNDLE` checks an exported folder, and
-    `python -m export matrix` compares every runtime with Keras.
+    `verify` instead of a run checks an exported folder; `matrix` compares every
+    runtime with Keras. Each has its own --help.
+
+    Examples:
+      python -m export saved_models/vae --format saved_model onnx
+      python -m export saved_models/vae --format onnx --weights int8
+      python -m export verify saved_models/vae/export
     """
 
     run: tyro.conf.Positional[Path]
@@ -43,7 +51,12 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class VerifyConfig:
-    """Check an exported folder: checksums, then each artifact in every runtime."""
+    """Check an exported folder: checksums, then each artifact in every runtime.
+
+    Examples:
+      python -m export verify saved_models/vae/export
+      python -m export verify saved_models/vae/export --trust
+    """
 
     bundle: tyro.conf.Positional[Path]
     """A run folder, or the folder with manifest.json itself."""
@@ -111,7 +124,11 @@ def run_verify(config: VerifyConfig) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class MatrixConfig:
-    """Compare every format in every runtime with Keras, on three untrained models."""
+    """Compare every format in every runtime with Keras, on untrained models.
+
+    Examples:
+      python -m export matrix > matrix.md
+    """
 
 
 def run_matrix(config: MatrixConfig) -> None:

@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ def command(
     prog: str | None = None,
     description: str | None = None,
     defaults: Callable[[Config], Config | None] = lambda config: None,
+    groups: Mapping[str, type] | None = None,
 ) -> int:
     """Parses the command line into `config_class` and runs `function` with it.
 
@@ -48,6 +50,8 @@ def command(
         defaults: From the config to another whose values stand for the options that
             were not given, where those of `config_class` do not; it is asked again
             after these are parsed over what it gave, until it gives the same.
+        groups: Headings of the help text, each with a dataclass of which
+            `config_class` has the fields; together all of them.
 
     Returns:
         The exit status: 0, what `function` returned, or the `exit_code` of the error
@@ -63,10 +67,13 @@ def command(
     argv = list(sys.argv[1:] if argv is None else argv)
     config = None
     try:
-        config, default = _parse(config_class, argv, prog, description), None
+        parse = functools.partial(
+            _parse, config_class, groups or {}, argv, prog or sys.argv[0], description
+        )
+        config, default = parse(), None
         while (found := defaults(config)) != default:
             default = found
-            config = _parse(config_class, argv, prog, description, default)
+            config = parse(default)
         for _, value in _options(config):
             if isinstance(value, Path):
                 check_path(value)
@@ -159,12 +166,17 @@ def _out_of_memory(error, config):
     return f"Out of memory: {reason.rstrip('.')}. {advice}"
 
 
-def _parse(config_class, argv, prog, description, default=None):
+def _parse(config_class, groups, argv, prog, description, default=None):
     import tyro
 
     argv = [argument for argument in argv if argument != DEBUG]
+    if argv and argv[0].startswith("--tyro-"):  # a script that completes one word
+        prog = completed_name(prog)
     description = inspect.cleandoc(description or config_class.__doc__)
     description += f"\n{DEBUG} prints the traceback of an error, too."
+    parsed_class = _grouped_class(config_class, groups)
+    if default is not None:
+        default = _grouped(default, parsed_class, groups)
     for before, argument in zip(["An argument", *argv], argv, strict=False):
         name, _, _ = argument.partition("=")
         if not argument or (name.startswith("--") and argument == f"{name}="):
@@ -172,13 +184,14 @@ def _parse(config_class, argv, prog, description, default=None):
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(
-                config_class,
+            parsed = tyro.cli(
+                parsed_class,
                 prog=prog,
                 description=description,
                 args=argv,
                 default=tyro.MISSING_NONPROP if default is None else default,
             )
+            return config_class(**dict(_options(parsed))) if groups else parsed
     except SystemExit as done:
         if done.code in (0, None):  # --help
             raise
@@ -189,6 +202,44 @@ def _parse(config_class, argv, prog, description, default=None):
     ]
     message = message.removeprefix(f"Error parsing {config_class.__name__}: ")
     raise UsageError(_explained(message, " ".join(hints)))
+
+
+def completed_name(prog: str) -> str:
+    """What to call a command so that a shell completes it: one word.
+
+    Example:
+        >>> completed_name("python -m keras_vae.train")
+        'keras-vae-train'
+    """
+    words = prog.removeprefix("python -m ").removeprefix("keras_vae.").split()
+    return "-".join(["keras-vae", *words]).replace("_", "-")
+
+
+def _grouped_class(config_class, groups):
+    """What tyro is to parse: the class, or one with a field for each of its groups."""
+    import tyro
+
+    if not groups:
+        return config_class
+    fields = [
+        (heading, tyro.conf.OmitArgPrefixes[group], group())
+        for heading, group in groups.items()
+    ]
+    return dataclasses.make_dataclass(config_class.__name__, fields, frozen=True)
+
+
+def _grouped(config, parsed_class, groups):
+    """A config as one of `_grouped_class`."""
+    if not groups:
+        return config
+    return parsed_class(
+        *(
+            group(
+                **{f.name: getattr(config, f.name) for f in dataclasses.fields(group)}
+            )
+            for group in groups.values()
+        )
+    )
 
 
 def _explained(message, hints):

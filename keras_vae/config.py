@@ -1,13 +1,12 @@
 """The options of a training run: one frozen dataclass <-> JSON <-> command line.
 
-Here stand the options of the run itself. Those of components (a prior's number of
-components, an objective's beta) are read from the components' own signatures.
+The options themselves stand in `keras_vae.run_options`; here they are checked.
 """
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.distributions.portable_noise import MAX_LATENT_DIM
@@ -20,8 +19,15 @@ from keras_vae.errors import (
     unknown,
     whole_number,
 )
-from keras_vae.flags import AXES, FLAGS, NAMES, annotation, one_of
+from keras_vae.flags import AXES, FLAGS, NAMES, annotation
 from keras_vae.options import choices, fits
+from keras_vae.run_options import (
+    DataOptions,
+    ModelOptions,
+    ObjectiveOptions,
+    OutputOptions,
+    TrainingOptions,
+)
 
 # option -> the least and the most that it may be, where it is not None
 WHOLE_NUMBERS = {
@@ -48,98 +54,21 @@ RENAMED = {"discretised_logistic_mixture": "discretized_logistic_mixture"}
 
 
 @dataclasses.dataclass(frozen=True)
-class RunOptions:
+class RunOptions(
+    OutputOptions, TrainingOptions, ObjectiveOptions, ModelOptions, DataOptions
+):
     """Train a variational autoencoder and export its decoder.
 
     What is None is chosen from the images. Of MNIST's 28x28 grey ones that is the
     textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder, Adam 1e-3, batch 128,
     150 epochs.
-    """
 
-    dataset: Annotated[str, one_of("keras_vae.data.sources.SOURCES")] = "auto"
-    """Where the images come from; auto is MNIST where it can be had, else digits."""
-    image_size: tuple[int, ...] | None = None
-    """Of a folder's images: height, or height and width; None where all have one."""
-    resize: Literal["crop", "pad", "stretch"] = "crop"
-    """To that size: scale to cover it and cut, to fit in it and pad, or stretch."""
-    channels: Literal[1, 3] | None = None
-    """Of a folder's images: 1 for grey, 3 for color; None is 1 if all are grey."""
-    background: str = "white"
-    """The color behind transparent pixels, and around padded images."""
-    max_megapixels: int = 16
-    """Million pixels that an image file may have, at most 89."""
-    skip_broken: bool = False
-    """Go on without image files that cannot be read."""
-    memory_budget: float | None = None
-    """Gigabytes of a folder's pixels to hold in memory; more are read when they are
-    needed. None is a quarter of the machine's memory."""
-    cache: str | None = None
-    """A folder to keep a folder's decoded images in, for this run and later ones."""
-    output: Path = Path("saved_models/vae")
-    """The run folder to write."""
-    overwrite: bool = False
-    """Replace the run in that folder if there is one."""
-    resume: bool = False
-    """Finish the run in that folder with its own options; --epochs may be raised."""
-    elsewhere: bool = False
-    """Resume also on another machine or other versions, where last bits may differ."""
-    checkpoint_every: tuple[int, Literal["epochs", "steps", "minutes"]] = (1, "epochs")
-    """How often the run is saved, beside at its end and at Ctrl-C."""
-    epochs: int = 150
-    """Passes over the training images, at most 1,000,000."""
-    batch_size: int | None = None
-    """Images in an optimizer step; more than there are is all of them."""
-    optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
-    """How the weights follow the gradient; muon wants larger batches and steps."""
-    learning_rate: float = 1e-3
-    """The optimizer's step size."""
-    learning_rate_warmup: float = 0.0
-    """Epochs over which the step size rises from 0."""
-    cosine_decay: bool = False
-    """Let the step size fall to 0 along half a cosine over the run."""
-    early_stopping: int | None = None
-    """Stop after so many epochs in which the validation loss has not fallen, and keep
-    the weights of the best epoch."""
-    validation_images: int | None = None
-    """Training images held out; None is 1,000, or a tenth where that is fewer."""
-    network: Annotated[str | None, one_of(AXES["network"])] = None
-    """Encoder and decoder."""
-    output_bias: bool = False
-    """Start the decoder's output at the mean training image, as Burda et al. do."""
-    conditional: bool = False
-    """Give the label to both networks, so that it can be chosen when generating."""
-    latent_dim: tuple[int, ...] | None = None
-    """Width of z, at most 4,096; several are those of levels, from the top on."""
-    posterior: Annotated[str, one_of(AXES["posterior"])] = "diagonal_gaussian"
-    """q(z|x)."""
-    prior: Annotated[str | None, one_of(AXES["prior"])] = None
-    """p(z)."""
-    likelihood: Annotated[str | None, one_of(AXES["likelihood"])] = None
-    """p(x|z)."""
-    objective: Annotated[str, one_of(AXES["objective"])] = "elbo"
-    """What is maximized."""
-    kl_warmup: float = 0.0
-    """Epochs over which the KL term's weight rises from 0."""
-    num_samples: int = 1
-    """Posterior samples an image in a training step, at most 10,000."""
-    binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
-    """What the model sees of grey pixels."""
-    seed: int = 0
-    """The one seed of splits, weights, image order and noise."""
-    precision: Literal["float32", "bfloat16", "float16"] | None = None
-    """Of the networks' products; weights, losses and exports are float32 always."""
-    devices: int = 1
-    """Of this machine to train on: GPUs, or, to try it, parts of the CPU; 0 is all
-    GPUs. Several machines are named by TF_CONFIG."""
-    worker_timeout: int = 300
-    """Seconds to wait for another machine."""
-    fused_steps: int | None = None
-    """Optimizer steps in one compiled call, an epoch's at most; None chooses, 1 is the
-    stock Keras loop."""
-    tensorboard: bool = False
-    """Write metrics and pictures for TensorBoard, too."""
-    export: tuple[str, ...] = ("saved_model", "onnx")
-    """Formats to export the decoder to at the end, or none."""
+    Examples:
+      python -m keras_vae.train --dataset digits --epochs 20
+      python -m keras_vae.train --dataset pictures/ --image-size 64
+      python -m keras_vae.train --recipe burda_iwae_5 --output saved_models/iwae
+      python -m keras_vae.train --resume
+    """
 
     def __post_init__(self):
         if self.likelihood in RENAMED:

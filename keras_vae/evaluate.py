@@ -1,7 +1,7 @@
-"""`python -m keras_vae.evaluate RUN`: the numbers that papers report, on test images.
+"""`python -m keras_vae.evaluate RUN`: the numbers that papers report.
 
-`keras_vae.metrics` computes them, `log_likelihood` or with --samples `sample_quality`;
-here a run is loaded and its metrics.json updated.
+`keras_vae.metrics` computes them, of test images: `log_likelihood`, or with --samples
+`sample_quality`; here a run is loaded and its metrics.json updated.
 """
 
 import dataclasses
@@ -31,6 +31,11 @@ class EvaluateConfig:
     """Estimate the log-likelihood of a trained model on its test split.
 
     Or, with --samples, compare what it draws with the test images.
+
+    Examples:
+      python -m keras_vae.evaluate saved_models/vae
+      python -m keras_vae.evaluate saved_models/vae --num-samples 500 --num-images 1000
+      python -m keras_vae.evaluate saved_models/vae --samples
     """
 
     run: tyro.conf.Positional[Path]

@@ -1,4 +1,4 @@
-"""`python -m keras_vae.explore RUN PICTURE`: what the latents of a trained model mean.
+"""`python -m keras_vae.explore RUN PICTURE`: what its latents mean.
 
 Here are the options; `keras_vae.exploring.views` makes the pictures.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from keras_vae.cli import command, start_tensorflow
-from keras_vae.config import one_of
 from keras_vae.errors import UsageError, number, unknown, whole_number
 from keras_vae.files import check_file
+from keras_vae.flags import one_of
 from keras_vae.options import choices
 
 if TYPE_CHECKING:
@@ -102,7 +102,13 @@ class Plots:
 
 @dataclasses.dataclass(frozen=True)
 class ExploreConfig:
-    """Look into the latent space of a trained model."""
+    """Look into the latent space of a trained model.
+
+    Examples:
+      python -m keras_vae.explore saved_models/vae traverse --image 3
+      python -m keras_vae.explore saved_models/vae interpolate --images 0 5
+      python -m keras_vae.explore saved_models/vae plots --output plots.png
+    """
 
     run: tyro.conf.Positional[Path]
     """The run folder."""

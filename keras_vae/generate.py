@@ -1,4 +1,4 @@
-"""`python -m keras_vae.generate RUN`: images from an exported decoder.
+"""`python -m keras_vae.generate RUN`: images from its exported decoder.
 
 ONNX Runtime runs the decoder and NumPy makes the noise; TensorFlow is never imported.
 The same seed gives the images that `VAE.generate` gives.
@@ -26,7 +26,13 @@ BATCH = 1024  # images decoded in one call: bounds the memory
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-    """Generate images from an exported decoder, without TensorFlow."""
+    """Generate images from an exported decoder, without TensorFlow.
+
+    Examples:
+      python -m keras_vae.generate saved_models/vae
+      python -m keras_vae.generate saved_models/vae --num-images 100 --seed 7
+      python -m keras_vae.generate saved_models/vae --label 3 --output threes.png
+    """
 
     run: tyro.conf.Positional[Path] = Path("saved_models/mnist")
     """A run folder, or its export folder."""

@@ -1,4 +1,4 @@
-"""`python -m keras_vae.refit RUN`: another prior for a trained model, in a new run.
+"""`python -m keras_vae.refit RUN`: another prior, in a new run.
 
 `keras_vae.runs.refitting` fits it; here the new run is written.
 """
@@ -27,7 +27,13 @@ EPOCHS, STEPS = 20, 5_000  # the least of both, by default
 
 @dataclasses.dataclass(frozen=True)
 class RefitOptions:
-    """Fit another prior to a trained model, whose networks stay as they are."""
+    """Fit another prior to a trained model, whose networks stay as they are.
+
+    Examples:
+      python -m keras_vae.refit saved_models/vae
+      python -m keras_vae.refit saved_models/vae --prior mixture --num-components 100
+      python -m keras_vae.refit saved_models/vae --epochs 50 --output saved_models/flow
+    """
 
     run: tyro.conf.Positional[Path]
     """The run folder; it stays as it is."""

@@ -1,4 +1,7 @@
-"""`python -m keras_vae.train`: data -> model -> fit -> metrics -> export."""
+"""`python -m keras_vae.train`: a model of images, and its decoder.
+
+Data -> model -> fit -> metrics -> export.
+"""
 
 import contextlib
 import dataclasses
@@ -23,7 +26,12 @@ from keras_vae.runs.environment import environment
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.resuming import check_resumable, check_same_images
-from keras_vae.runs.typed import TypedOptions, images_of_config, options_beneath
+from keras_vae.runs.typed import (
+    TYPED_GROUPS,
+    TypedOptions,
+    images_of_config,
+    options_beneath,
+)
 
 NUM_INPUTS = 64  # images in the grid of inputs
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
@@ -287,6 +295,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m keras_vae.train",
         description=TrainConfig.__doc__,
         defaults=options_beneath,
+        groups=TYPED_GROUPS,
     )
 
 

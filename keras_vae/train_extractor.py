@@ -1,4 +1,4 @@
-"""`python -m keras_vae.train_extractor`: a feature extractor for `evaluate --samples`.
+"""`python -m keras_vae.train_extractor`: features for `evaluate --samples`.
 
 Those that the package ships were made by it; see `keras_vae/metrics/extractors/`.
 """
@@ -22,6 +22,10 @@ class ExtractorConfig:
     """Train a small classifier whose features `evaluate --samples` compares images by.
 
     It learns the classes of a data set, and which damage was done to an image.
+
+    Examples:
+      python -m keras_vae.train_extractor digits.onnx --dataset digits --epochs 1
+      python -m keras_vae.train_extractor pets.onnx --dataset pets/ --image-size 64 64
     """
 
     output: tyro.conf.Positional[Path]

@@ -13,6 +13,7 @@ from keras_vae.errors import ModelError, UsageError
 from keras_vae.flags import COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
 from keras_vae.recipes import RECIPES, recipe
+from keras_vae.run_options import GROUPS
 from keras_vae.runs.facts import wrong_facts
 from keras_vae.runs.folder import RunFolder, read_config
 from keras_vae.runs.resuming import options_of_run
@@ -40,17 +41,17 @@ _RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """Where options come from that are not typed."""
+    """Options to begin with; those that are typed go before them."""
 
     recipe: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="NAME",
-            help=f"Begin with the options of a good run; flags override. {_RECIPES}.",
+            help=f"Those of a good run. {_RECIPES}.",
         ),
     ] = None
     config: Path | None = None
-    """Begin with the options of a run, to repeat it: its folder, or its config.json.
+    """Those of a run, to repeat it: its folder, or its config.json.
     A part that a flag changes, of this or of a recipe, comes with its own defaults."""
 
 
@@ -71,6 +72,10 @@ class TypedOptions(TrainConfig, _Source):
         return TrainConfig(
             **{field.name: getattr(self, field.name) for field in fields}
         )
+
+
+# heading -> the options under it
+TYPED_GROUPS = {"recipe": _Source} | GROUPS
 
 
 def options_beneath(typed: TypedOptions) -> TypedOptions | None:
