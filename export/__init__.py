@@ -7,9 +7,11 @@ before it gets its name. Adding a format: one module, one row in `export.formats
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from export.bundle import class_names, latent_names, write_manifest
 from export.formats import FORMATS
-from export.parity import ROUNDED, ParityError, check_parity
+from export.parity import ROUNDED, ParityError, check_parity, verdict
 from export.publish import earlier_export, publish, publishing, staging_folder
 from keras_vae.errors import OutputError, UsageError, unknown
 from keras_vae.files import written
@@ -79,12 +81,12 @@ def export_decoder(
     }
     vae.refresh_prior()
     with written(folder), staging_folder(folder) as staging:
-        made = {name: FORMATS[name].write(vae, staging, options) for name in formats}
+        shown = tqdm(formats, "export", leave=False, disable=not verbose or None)
+        made = {name: FORMATS[name].write(vae, staging, options) for name in shown}
         artifacts = [artifact for some in made.values() for artifact in some]
         errors = check_parity(vae, artifacts)
-        for name, error in errors.items():
-            if verbose:
-                print(f"parity {name}: largest difference from Keras {error:.1e}")
+        for artifact in artifacts if verbose else ():
+            print(verdict(artifact, errors[artifact.name]), flush=True)
         for artifact in artifacts:
             error = errors[artifact.name]
             if not error <= artifact.tolerance:

@@ -13,8 +13,9 @@ import tyro
 from export import export_decoder
 from export.bundle import training_facts
 from export.formats import FORMATS
-from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import ModelError, unknown
+from export.reader import find_bundle
+from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.errors import ModelError, to_type, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,7 @@ def run_export(config: ExportConfig) -> None:
         verbose=True,
         **options,
     )
+    conclude(f"The decoder is in {folder}.", to_type("python -m export verify", folder))
 
 
 def run_verify(config: VerifyConfig) -> None:
@@ -118,8 +120,10 @@ def run_verify(config: VerifyConfig) -> None:
     """
     from export.verify import table, verify
 
-    print(table(verify(config.bundle, config.trust)))
-    print(f"{config.bundle} is whole.")
+    bundle = find_bundle(config.bundle)
+    print(table(verify(bundle, config.trust)))
+    generate = to_type("python -m keras_vae.generate", config.bundle)
+    conclude(f"{bundle} is whole.", generate)
 
 
 @dataclasses.dataclass(frozen=True)

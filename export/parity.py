@@ -149,6 +149,27 @@ def image_batches(vae) -> Iterator[tuple[np.ndarray, ...]]:
         yield np.rint(x), *label
 
 
+def verdict(artifact: Artifact, error: float) -> str:
+    """A line that says whether an artifact gives what Keras gives.
+
+    Args:
+        artifact: what was compared.
+        error: the largest difference, as `check_parity` measures it.
+
+    Example:
+        >>> verdict(Artifact("decoder.onnx", decode=lambda z: z), 2.4e-07)
+        'parity decoder.onnx: differs from Keras by 2.4e-07, allowed 1e-05: the same \
+images'
+    """
+    close = "the same" if artifact.tolerance == TOLERANCE else "nearly the same"
+    kind = close if error <= artifact.tolerance else "other"
+    what = "images" if artifact.decode or artifact.generate else "numbers"
+    return (
+        f"parity {artifact.name}: differs from Keras by {error:.1e}, allowed "
+        f"{artifact.tolerance:g}: {kind} {what}"
+    )
+
+
 def generator_calls(vae) -> list[tuple[int, ...]]:
     """Arguments (seed, num_images[, label]) that generators are checked with."""
     calls = [(42, 9), (0, 1), (MAX_SEED - 1, 64)]

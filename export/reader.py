@@ -18,7 +18,7 @@ import numpy as np
 
 from export.manifest import check_manifest, serialized
 from keras_vae.distributions.portable_noise import MAX_SEED
-from keras_vae.errors import ModelError, first_line
+from keras_vae.errors import ModelError, first_line, to_type
 from keras_vae.runs.contents import MARKER, MOVING
 
 MAX_MANIFEST, MAX_GOLDEN, MAX_FILE = 2**24, 2**28, 2**31  # bytes
@@ -152,7 +152,10 @@ def read_bundle(path: str | Path) -> Bundle:
     folder = Path(path)
     path = folder / "manifest.json"
     if not path.is_file():
-        raise ModelError(f"{folder} is not a bundle: it has no manifest.json.")
+        advice = ""
+        if (folder / "config.json").is_file():  # a run
+            advice = f" Write one with `{to_type('python -m export', folder)}`."
+        raise ModelError(f"{folder} is not a bundle: it has no manifest.json.{advice}")
     damaged = ModelError(f"{path} is damaged: its checksum does not agree.")
     if path.is_symlink() or path.stat().st_size > MAX_MANIFEST:
         raise damaged

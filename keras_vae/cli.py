@@ -78,6 +78,10 @@ def command(
             if isinstance(value, Path):
                 check_path(value)
         return function(config) or 0
+    except Stopped as stopped:  # by the user: no error
+        message, exit_code = str(stopped), stopped.exit_code
+    except KeyboardInterrupt:
+        message, exit_code = "Interrupted.", 130
     except BaseException as error:
         fault = _fault(error, config)
         if fault is None:
@@ -85,8 +89,24 @@ def command(
         if DEBUG in argv:
             traceback.print_exc()
         message, exit_code = fault
-    print(f"keras-vae: error: {_printable(message)}", file=sys.stderr)
+        message = f"keras-vae: error: {message}"
+    print(_printable(message), file=sys.stderr)
     return exit_code
+
+
+def conclude(sentence: str, *commands: str) -> None:
+    """Prints how a command ends: where things are, and what to type next.
+
+    Args:
+        sentence: Where they are.
+        commands: From `errors.to_type`.
+
+    Example:
+        >>> conclude("All is in a.", to_type("python -m keras_vae.generate", "a"))
+        All is in a. Next:
+          python -m keras_vae.generate a
+    """
+    print(f"{sentence} Next:", *commands, sep="\n  ", flush=True)
 
 
 def start_tensorflow(devices: bool = True) -> None:
@@ -140,10 +160,6 @@ def _fault(error, config) -> tuple[str, int] | None:
         return str(error), UsageError.exit_code
     if isinstance(error, OSError):
         return str(error), OutputError.exit_code
-    if isinstance(error, Stopped):
-        return str(error), error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 130
     if _is_out_of_memory(error):
         return _out_of_memory(error, config), UsageError.exit_code
     return None

@@ -40,6 +40,7 @@ WHOLE_NUMBERS = {
     "fused_steps": (1, 100_000),
     "devices": (0, 1024),
     "worker_timeout": (1, 1_000_000),
+    "pictures_every": (1, 1_000_000),
 }
 NUMBERS = {
     "learning_rate": (0, 1e30),

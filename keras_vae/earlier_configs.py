@@ -30,4 +30,5 @@ ADDED: tuple[dict[str, Any], ...] = (
     },
     {"weight_decay": 0.0},
     {"skip_norm": None},
+    {"pictures_every": 1},
 )

@@ -7,6 +7,7 @@ are ordinary `ValueError`s.
 import difflib
 import math
 import numbers
+import shlex
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -74,6 +75,17 @@ def on_one_line(text: object) -> str:
     return "".join(
         ascii(c)[1:-1] if unicodedata.category(c) in kinds else c for c in str(text)
     )
+
+
+def to_type(command: str, *paths: object) -> str:
+    """A command to copy and paste: paths are quoted where a shell needs it.
+
+    Example:
+        >>> to_type("python -m keras_vae.generate", "saved_models/my faces")
+        "python -m keras_vae.generate 'saved_models/my faces'"
+    """
+    texts = [f"./{path}" if f"{path}".startswith("-") else f"{path}" for path in paths]
+    return " ".join([command, *map(shlex.quote, texts)])
 
 
 def diverged(name: str, value: float) -> DivergedError:

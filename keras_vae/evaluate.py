@@ -12,12 +12,13 @@ from typing import Literal
 
 import tyro
 
-from keras_vae.cli import command, start_tensorflow
+from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import (
     DataError,
     ModelError,
     UsageError,
     first_line,
+    to_type,
     whole_number,
 )
 from keras_vae.files import write_text
@@ -87,6 +88,8 @@ def evaluate(config: EvaluateConfig) -> None:
     start_tensorflow()
     if config.samples:
         _evaluate_samples(config, path, earlier)
+        explore = to_type("python -m keras_vae.explore", config.run)
+        conclude(f"All numbers are in {path}.", f"{explore} traverse")
         return
     from keras_vae.metrics.log_likelihood import estimate, summary
     from keras_vae.runs.trained import TrainedRun
@@ -122,6 +125,8 @@ def evaluate(config: EvaluateConfig) -> None:
         scores = _factor_scores(run, config.seed)
         metrics |= {"disentanglement": scores}
         write_text(path, json.dumps(metrics, indent=2) + "\n")
+    again = to_type("python -m keras_vae.evaluate", config.run)
+    conclude(f"All numbers are in {path}.", f"{again} --samples")
 
 
 def _factor_scores(run, seed):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import UsageError, number, unknown, whole_number
+from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
 from keras_vae.files import check_file
 from keras_vae.flags import one_of
 from keras_vae.options import choices
@@ -146,7 +146,9 @@ def explore(config: ExploreConfig) -> None:
         table = view(trained, options)
         title = table.title
         table.save(options.output)
-    print(f"{title}: {options.output}")
+    again = to_type("python -m keras_vae.explore", config.run)
+    other = "plots" if isinstance(options, Interpolate) else "interpolate"
+    conclude(f"{title}: {options.output}.", f"{again} {other}")
 
 
 def view(

@@ -10,18 +10,27 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from tqdm import trange
 
-from keras_vae.cli import command
+from keras_vae.cli import command, conclude
 from keras_vae.distributions.portable_noise import (
     MAX_LATENT_DIM,
+    MAX_SEED,
     check_seed,
     check_temperature,
     noise,
 )
-from keras_vae.errors import KerasVAEError, ModelError, UsageError, first_line
+from keras_vae.errors import (
+    KerasVAEError,
+    ModelError,
+    UsageError,
+    first_line,
+    to_type,
+)
 from keras_vae.files import check_file
 
 BATCH = 1024  # images decoded in one call: bounds the memory
+MANY = 10_000  # images in a picture that takes more than a second to write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +64,7 @@ def generate(
     seed: int = 0,
     label: int | None = None,
     temperature: float = 1.0,
+    progress: bool = False,
 ) -> np.ndarray:
     """Images from an exported decoder.
 
@@ -68,6 +78,7 @@ def generate(
             in turn.
         temperature: in [0, 10], by which the noise is multiplied; 1 unless the prior is
             N(0, I).
+        progress: whether a bar is shown on a terminal.
 
     Returns:
         float32 (N, H, W, C) in [0, 1].
@@ -85,7 +96,8 @@ def generate(
     check_seed(seed)
     check_temperature(temperature)
     try:
-        images = _run(Path(bundle), num_images, seed, label, temperature)
+        call = (num_images, seed, label, temperature)
+        images = _run(Path(bundle), *call, progress)
         if images.dtype != np.float32 or images.ndim != 4 or len(images) != num_images:
             raise ValueError(f"its images are {images.dtype} {images.shape}")
         if not np.isfinite(images).all():
@@ -99,7 +111,7 @@ def generate(
     return images
 
 
-def _run(bundle, num_images, seed, label, temperature):
+def _run(bundle, num_images, seed, label, temperature, progress):
     session = _session(bundle, "decoder.onnx")
     latent_dim, num_classes, is_normal = _facts(session)
     feed = {}
@@ -120,7 +132,8 @@ def _run(bundle, num_images, seed, label, temperature):
         call = {name: np.array(value, np.int64) for name, value in call.items()}
         (feed["z"],) = _session(bundle, "generator.onnx").run(["z"], call)
     batches = []
-    for start in range(0, num_images, BATCH):
+    shown = not progress or None  # None: tqdm looks for a terminal
+    for start in trange(0, num_images, BATCH, leave=False, delay=1, disable=shown):
         batch = {name: value[start : start + BATCH] for name, value in feed.items()}
         batches.append(session.run(["images"], batch)[0])
     return np.concatenate(batches)
@@ -156,9 +169,10 @@ def _session(bundle, name):
     path = checked.locate(name) if checked else folder / name
     if not path.is_file():
         _check_finished(bundle)
+        run = bundle.parent if (bundle / "manifest.json").exists() else bundle
         raise ModelError(
-            f"{bundle} holds no export/{name}; write it with "
-            f"`python -m export {bundle} --format onnx`."
+            f"{bundle} holds no {name}; write it with "
+            f"`{to_type('python -m export', run)} --format onnx`."
         )
     if checked:
         data = checked.read(name)
@@ -174,10 +188,15 @@ def _session(bundle, name):
 
 
 def _check_finished(run):
+    if not run.exists():
+        raise ModelError(
+            f"There is no run folder {run}; train one with "
+            f"`{to_type('python -m keras_vae.train --output', run)}`."
+        )
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
         raise ModelError(
             f"The run in {run} is not finished: it has no decoder yet. Finish it with "
-            f"python -m keras_vae.train --resume --output {run}."
+            f"`{to_type('python -m keras_vae.train --resume --output', run)}`."
         )
 
 
@@ -193,15 +212,27 @@ def run_generate(config: GenerateConfig) -> None:
         raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
     check_file(config.output)
     images = generate(
-        config.run, config.num_images, config.seed, config.label, config.temperature
+        config.run,
+        config.num_images,
+        config.seed,
+        config.label,
+        config.temperature,
+        progress=True,
     )
     if images.shape[3] not in (1, 3, 4):
         raise ModelError(
             f"{config.run} generates images of {images.shape[3]} channels; a PNG file "
             "has 1, 3 or 4."
         )
-    save_png(image_grid(images), config.output)
-    print(f"{len(images)} images of seed {config.seed} in {config.output}")
+    grid = image_grid(images)
+    if len(images) >= MANY and sys.stderr.isatty():
+        print(f"Writing {grid.shape[1]:,} x {grid.shape[0]:,} pixels.", file=sys.stderr)
+    save_png(grid, config.output)
+    again = to_type("python -m keras_vae.generate", config.run)
+    conclude(
+        f"{len(images):,} images of seed {config.seed} are in {config.output}.",
+        f"{again} --seed {(config.seed + 1) % MAX_SEED}",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -120,6 +120,8 @@ class OutputOptions:
     """Resume also on another machine or other versions, where last bits may differ."""
     checkpoint_every: tuple[int, Literal["epochs", "steps", "minutes"]] = (1, "epochs")
     """How often the run is saved, beside at its end and at Ctrl-C."""
+    pictures_every: int = 1
+    """Epochs from pictures of samples to the next; those of the last are there, too."""
     tensorboard: bool = False
     """Write metrics and pictures for TensorBoard, too."""
     export: tuple[str, ...] = ("saved_model", "onnx")

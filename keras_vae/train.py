@@ -12,12 +12,12 @@ import sys
 
 import numpy as np
 
-from keras_vae.cli import command, start_tensorflow
+from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.defaults import chosen, chosen_flags
-from keras_vae.errors import DataError, Stopped, UsageError
+from keras_vae.errors import DataError, Stopped, UsageError, to_type
 from keras_vae.files import write_text
 from keras_vae.flags import as_flags
 from keras_vae.pictures.grids import image_grid, save_png
@@ -63,7 +63,12 @@ def train(config: TrainConfig, data: dict | None = None) -> None:
     if config.export != ("none",):
         gc.collect()  # images and model of the training make room
         _export(config, folder)
-    print(f"The run is in {folder}.")
+    generate = "python -m keras_vae.generate"
+    if "onnx" not in config.export:
+        generate = "python -m export"
+    commands = (generate, "python -m keras_vae.evaluate", "python -m keras_vae.explore")
+    nexts = [to_type(command, folder) for command in commands]
+    conclude(f"The run is in {folder}.", *nexts[:2], f"{nexts[2]} traverse")
 
 
 def _train(config, folder, data):
@@ -95,6 +100,7 @@ def _train(config, folder, data):
     from keras_vae.metrics.elbo import elbo_report
     from keras_vae.runs.model_file import save_model
     from keras_vae.training.devices import chosen_strategy, is_chief
+    from keras_vae.training.progress import EpochLines
 
     strategy = chosen_strategy(config.devices, config.worker_timeout)
     start_tensorflow()
@@ -117,10 +123,12 @@ def _train(config, folder, data):
         save_png(image_grid(shown), run.samples / "inputs.png")
         best, *others = _writers(config, source, run)
         try:
-            _fit(vae, config, source, batch_size, run.checkpoints, [best, *others])
+            with contextlib.closing(EpochLines()) as lines:
+                writers = [best, *others, lines]
+                _fit(vae, config, source, batch_size, run.checkpoints, writers)
         except Stopped as stopped:
-            again = f"python -m keras_vae.train --resume --output {folder}"
-            raise Stopped(f"{stopped} Go on with {again}.", stopped.number) from None
+            message = f"{stopped} Go on with: {folder.to_finish}"
+            raise Stopped(message, stopped.number) from None
         seconds = vae.compile_seconds
         print(f"Compiling took {seconds:.1f} s, not counted in history.csv.")
         if strategy is not None:  # the rest is done on one device
@@ -194,13 +202,12 @@ def _fit(vae, config, source, batch_size, checkpoints, writers=()):
     stopping = []
     if patience := config.early_stopping:
         stopping = [keras.callbacks.EarlyStopping("val_loss", patience=patience)]
-    verbose = 1 if sys.stdout.isatty() else 2
     vae.fit(
         source.train,
         batch_size=batch_size,
         epochs=config.epochs,
         validation_data=source.validation,
-        verbose=verbose if writers else 0,
+        verbose=0,  # a writer says what there is to say
         callbacks=[
             *averages,  # before all that look at the weights
             *writers,
@@ -217,7 +224,11 @@ def _writers(config, source, run):
     validation = source.validation
     shown = _some(validation or source.test, NUM_RECONSTRUCTED)
     pictures = callbacks.ImageGrids(
-        run.samples, shown.images, shown.labels, seed=config.seed
+        run.samples,
+        shown.images,
+        shown.labels,
+        seed=config.seed,
+        every=config.pictures_every,
     )
     monitor = "val_elbo" if validation else "elbo"
     found = [
@@ -226,7 +237,6 @@ def _writers(config, source, run):
         ),
         callbacks.History(run.history),
         pictures,
-        callbacks.TimeLeft(),
     ]
     if config.tensorboard:
         found.append(callbacks.TensorBoard(run.tensorboard, run.samples))

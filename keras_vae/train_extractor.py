@@ -10,8 +10,8 @@ from typing import Any
 
 import tyro
 
-from keras_vae.cli import command, start_tensorflow
-from keras_vae.errors import UsageError, number, whole_number
+from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.errors import UsageError, number, to_type, whole_number
 from keras_vae.files import check_file, replaced, sha256_of
 
 OPSET = 17
@@ -79,7 +79,7 @@ def train(config: ExtractorConfig) -> None:
         epochs=config.epochs,
         damage_weight=config.damage_weight,
         seed=config.seed,
-        verbose=2,
+        verbose=1 if sys.stdout.isatty() else 2,
     )
     signature = tf.TensorSpec((None, *source.image_shape), tf.float32, name="images")
     function = tf.function(
@@ -97,10 +97,14 @@ def train(config: ExtractorConfig) -> None:
     onnx.checker.check_model(model, full_check=True)
     with replaced(config.output) as temporary:
         onnx.save_model(model, temporary)
-    print(
+    use = to_type(
+        "python -m keras_vae.evaluate RUN --samples --features", config.output
+    )
+    conclude(
         f"held-out accuracy: label {accuracy['label']:.4f}, damage "
         f"{accuracy['damage']:.4f}; {config.output}, {config.output.stat().st_size:,} "
-        f"bytes, SHA-256 {sha256_of(config.output)}"
+        f"bytes, SHA-256 {sha256_of(config.output)}.",
+        use,
     )
 
 

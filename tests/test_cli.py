@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_vae.cli import command
-from keras_vae.errors import DataError
+from keras_vae.errors import DataError, Stopped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +104,21 @@ def test_a_misspelt_option_is_one_line_with_advice(argv, message, capsys):
     assert command(numpy_array, Options, argv) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "status"),
+    [
+        (KeyboardInterrupt(), "Interrupted.\n", 130),
+        (Stopped("Stopped after epoch 3.", 15), "Stopped after epoch 3.\n", 143),
+    ],
+)
+def test_to_be_stopped_is_no_error(raised, said, status, capsys):
+    def stopped(options):
+        raise raised
+
+    assert command(stopped, Options, []) == status
+    assert capsys.readouterr().err == said
 
 
 def refused(options):

@@ -63,6 +63,7 @@ def test_config_comes_back_from_json_with_no_default_left():
         binarization="dynamic",
         seed=9,
         precision="bfloat16",
+        pictures_every=3,
         tensorboard=True,
         fused_steps=4,
         export=("onnx",),

@@ -1,3 +1,4 @@
+import shlex
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_prior_other_than_standard_normal_is_sampled(tmp_path):
     with pytest.raises(UsageError, match="standard_normal takes a temperature; leave"):
         generate(tmp_path, 1, temperature=0.5)
     (tmp_path / "export" / "generator.onnx").unlink()
-    with pytest.raises(ModelError, match="holds no export/generator.onnx"):
+    with pytest.raises(ModelError, match="holds no generator.onnx; write it with"):
         generate(tmp_path, 1)
 
 
@@ -151,9 +152,52 @@ def test_command_line_errors_are_one_line(run, capsys, arguments, message):
     assert message in captured
 
 
-def test_run_without_decoder_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="holds no export/decoder.onnx"):
-        generate(tmp_path, 1)
+def test_run_without_decoder_is_refused_with_the_command_that_writes_one(tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    command = f"`python -m export '{run}' --format onnx`"
+    with pytest.raises(ModelError, match=f"holds no decoder.onnx; .*{command}"):
+        generate(run, 1)
+    (run / "export").mkdir()
+    (run / "export" / "decoder.tflite").touch()
+    with pytest.raises(ModelError, match=f"holds no decoder.onnx; .*{command}"):
+        generate(run, 1)
+    with pytest.raises(ModelError, match="There is no run folder .*vae.train --output"):
+        generate(tmp_path / "nowhere", 1)
+
+
+def test_a_bundle_without_onnx_names_its_run(run, tmp_path):
+    bundle = shutil.copytree(run[0], tmp_path / "run") / "export"
+    (bundle / "decoder.onnx").unlink()
+    with pytest.raises(ModelError, match=f"`python -m export {tmp_path}/run --format"):
+        generate(bundle, 1)
+
+
+def test_the_command_ends_with_what_to_type_next(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(run[0], tmp_path / "it's a run").relative_to(tmp_path)
+    assert main([str(folder), "--seed", "16777215"]) == 0
+    said, command = capsys.readouterr().out.splitlines()
+    assert said == "64 images of seed 16777215 are in generated.png. Next:"
+    words = shlex.split(command)
+    assert words == [
+        "python",
+        "-m",
+        "keras_vae.generate",
+        *map(str, [folder, "--seed", 0]),
+    ]
+    assert main(words[3:]) == 0
+
+
+def test_the_command_imports_nothing_heavy(run):
+    """`--help` and a small picture stay under half a second: what is imported."""
+    code = (
+        "import sys; from keras_vae.generate import main\n"
+        f"main([{str(run[0])!r}, '--output', {str(run[0] / 'x.png')!r}])\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy', 'onnx'}\n"
+        "assert not (found := heavy & {*sys.modules}), found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_run_that_was_cut_is_said_to_be_unfinished(tmp_path):

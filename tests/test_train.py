@@ -1,5 +1,6 @@
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def options(data, run, *more):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     """A finished run, trained by the command in a process of its own."""
-    run = tmp_path_factory.mktemp("runs") / "a" / "run"
+    run = tmp_path_factory.mktemp("runs") / "a" / "my&run"
     done = subprocess.run(
         [sys.executable, "-m", "keras_vae.train", *options(data, run)],
         capture_output=True,
@@ -44,7 +45,10 @@ def run(data, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "98 training, 10 validation and 12 test" in done.stdout.splitlines()[0]
-    assert "parity decoder.onnx" in done.stdout
+    assert "parity decoder.onnx" in done.stdout and "the same images" in done.stdout
+    *_, place, generate, _, _ = done.stdout.splitlines()
+    assert place == f"The run is in {run}. Next:"
+    assert shlex.split(generate) == ["python", "-m", "keras_vae.generate", str(run)]
     return run
 
 

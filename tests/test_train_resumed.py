@@ -43,12 +43,15 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
         )
         assert main([*options, "--output", str(cut)]) == 130
     assert capsys.readouterr().err == (
-        "keras-vae: error: Stopped in epoch 2, after 2 of 7 steps; all is saved in "
-        f"{cut / 'checkpoints'}. Go on with python -m keras_vae.train --resume "
-        f"--output {cut}.\n"
+        "Stopped in epoch 2, after 2 of 7 steps; all is saved in "
+        f"{cut / 'checkpoints'}. Go on with: python -m keras_vae.train --resume "
+        f"--output {cut}\n"
     )
     assert main([*options, "--output", str(cut)]) == 2
-    assert "finish it with --resume" in capsys.readouterr().err
+    again = (
+        f"finish it with `python -m keras_vae.train --resume --output {cut}`, choose"
+    )
+    assert again in capsys.readouterr().err
     assert main(["--resume", "--output", str(cut), "--latent-dim", "3"]) == 4
     assert "with --latent-dim 2, not 3" in capsys.readouterr().err
     capsys.readouterr()
@@ -82,7 +85,7 @@ def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(
     assert best == len(rows) - 1 < 29
     said = capsys.readouterr().out
     assert f"The weights are those of epoch {best}, with the least val_loss" in said
-    assert said.count(" left.") == len(rows) - 1
+    assert said.count(" left\n") == len(rows) - 1
     calls = iter(range(1000))
 
     def killed(callback, epoch, logs=None):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from keras_vae.data.image_files import ImageOptions, read_image, without_warnings
 from keras_vae.errors import DataError, on_one_line
@@ -91,7 +92,15 @@ def undecodable(
         except DataError as error:
             return error
 
-    faults = zip(names, in_threads(fault, names), strict=True)
+    tried = tqdm(
+        in_threads(fault, names),
+        "looking at the images",
+        len(names),
+        leave=False,
+        delay=2,
+        disable=None,  # looks for a terminal
+    )
+    faults = zip(names, tried, strict=True)
     return {name: error for name, error in faults if error}
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import trange
 
 from keras_vae.data.splits import Store
 from keras_vae.errors import DataError, OutputError
@@ -135,7 +136,12 @@ def write_rows(path: Path, about: dict[str, Any], store: Store) -> None:
                 )
             with replaced(path) as temporary, open(temporary, "wb") as file:
                 file.write(MAGIC + struct.pack("<Q", len(text)) + text)
-                for start in range(0, len(store), ROWS):
+                for start in trange(
+                    *(0, len(store), ROWS),
+                    desc="decoding to the cache",
+                    leave=False,
+                    disable=None,  # looks for a terminal
+                ):
                     stop = min(start + ROWS, len(store))
                     file.write(store.read(np.arange(start, stop)).data)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from keras_vae import files
 from keras_vae.config import TrainConfig
-from keras_vae.errors import ModelError, OutputError, UsageError
+from keras_vae.errors import ModelError, OutputError, UsageError, to_type
 from keras_vae.files import check_folder, check_path
 from keras_vae.runs.contents import known_paths
 from keras_vae.runs.facts import wrong_facts
@@ -75,6 +75,11 @@ class RunFolder:
         """Where this run is while another takes its name."""
         return self._sibling("replaced")
 
+    @property
+    def to_finish(self) -> str:
+        """The command that finishes the run."""
+        return to_type("python -m keras_vae.train --resume --output", self)
+
     def _sibling(self, kind):
         path = self.path.resolve()
         return RunFolder(path.with_name(f"{path.name}.{kind}"))
@@ -91,7 +96,7 @@ class RunFolder:
         if not self.config.is_file():
             raise ModelError(
                 f"{self} is not a finished run: it has no config.json. Train one with "
-                f"python -m keras_vae.train --output {self}."
+                f"`{to_type('python -m keras_vae.train --output', self)}`."
             )
         config, data = read_config(self.config)
         if wrong := wrong_facts(data):
@@ -108,7 +113,7 @@ class RunFolder:
             self.read()
             raise ModelError(
                 f"{self} is not a finished run: it has no model.keras. Finish it with "
-                f"python -m keras_vae.train --resume --output {self}."
+                f"`{self.to_finish}`."
             )
 
     def check_output(self, overwrite: bool, data: Path | None = None) -> None:
@@ -132,7 +137,8 @@ class RunFolder:
         if not overwrite:
             kind, finish = "a run", ""
             if not self.model.is_file():
-                kind, finish = "an unfinished run", "finish it with --resume, "
+                kind = "an unfinished run"
+                finish = f"finish it with `{self.to_finish}`, "
             raise UsageError(
                 f"The folder {self} already holds {kind}; {finish}choose another with "
                 "--output, or replace it with --overwrite."
@@ -249,7 +255,7 @@ class RunFolder:
                 return run
         raise ModelError(
             f"{self} holds no run that could be resumed; train one with "
-            f"python -m keras_vae.train --output {self}."
+            f"`{to_type('python -m keras_vae.train --output', self)}`."
         )
 
     @contextlib.contextmanager

@@ -25,9 +25,9 @@ from keras_vae.errors import UsageError, diverged
 from keras_vae.files import replaced
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
-from keras_vae.training.callbacks import duration
 from keras_vae.training.in_pieces import ROWS
 from keras_vae.training.optimizers import schedule
+from keras_vae.training.progress import duration
 from keras_vae.training.tracing import each_model_once
 
 

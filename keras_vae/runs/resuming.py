@@ -13,6 +13,7 @@ FREE = {
     "resume",
     "elsewhere",
     "checkpoint_every",
+    "pictures_every",
     "tensorboard",
     "export",
     "devices",  # at these the checkpoint looks

@@ -1,9 +1,6 @@
-"""Callbacks of `train`: image grids, history, weights, time left."""
+"""Callbacks of `train`: image grids, history, weights."""
 
-import collections
 import csv
-import itertools
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from keras_vae.training import state
 
 
 class ImageGrids(keras.callbacks.Callback):
-    """Saves two PNG grids after each epoch.
+    """Saves two PNG grids after each epoch, or every few, and after the last.
 
     `epoch-0001-generated.png` shows images from prior draws that stay the same through
     the run; `epoch-0001-reconstructed.png` shows pairs, left the input, right the mean
@@ -31,6 +28,7 @@ class ImageGrids(keras.callbacks.Callback):
         labels: int (N,), for a conditional model.
         num_generated: images in the generated grid.
         seed: of the prior draws.
+        every: epochs from pictures to pictures.
     """
 
     def __init__(
@@ -40,6 +38,7 @@ class ImageGrids(keras.callbacks.Callback):
         labels: np.ndarray | None = None,
         num_generated: int = 64,
         seed: int = 0,
+        every: int = 1,
     ):
         super().__init__()
         self.folder = Path(folder)
@@ -47,8 +46,19 @@ class ImageGrids(keras.callbacks.Callback):
         self.labels = labels
         self.num_generated = num_generated
         self.seed = seed
+        self.every = every
+        self._left: int | None = None  # an epoch without pictures
 
     def on_epoch_end(self, epoch, logs: Any = None):
+        self._left = epoch if (epoch + 1) % self.every else None
+        if self._left is None:
+            self._save(epoch)
+
+    def on_train_end(self, logs=None):
+        if self._left is not None:
+            self._save(self._left)
+
+    def _save(self, epoch):
         stem = f"epoch-{epoch + 1:04d}"
         generated = self.model.generate(self.num_generated, seed=self.seed)
         save_png(image_grid(generated), self.folder / f"{stem}-generated.png")
@@ -180,36 +190,3 @@ class BestWeights(keras.callbacks.Callback):
         arrays, facts = state.read(self.path)
         state.assign(self.path, arrays, state.by_name(model.weights))
         return facts["epoch"]
-
-
-class TimeLeft(keras.callbacks.Callback):
-    """Says before each epoch but the first how long the training will take from there.
-
-    It takes the median of what whole epochs took, with validation and pictures.
-    """
-
-    def on_train_begin(self, logs=None):
-        # a deque is nothing that a `Checkpoint` takes to another process
-        self._ends = collections.deque([time.monotonic()])
-
-    def on_epoch_begin(self, epoch, logs: Any = None):
-        if len(self._ends) > 1:
-            took = [b - a for a, b in itertools.pairwise(self._ends)]
-            seconds = statistics.median(took) * (self.params["epochs"] - epoch)
-            print(f"About {duration(seconds)} left.", flush=True)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._ends.append(time.monotonic())
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it, in one or two units.
-
-    Example:
-        >>> duration(3.2), duration(200), duration(5000)
-        ('3 s', '3 min', '1 h 23 min')
-    """
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -192,19 +192,15 @@ def test_averages_are_left_where_a_training_stops_early(small_vae, images):
     assert not np.array_equal(vae.get_weights()[0], seen.steps[-1][0])
 
 
-def test_the_time_left_is_told_before_each_epoch(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
-    left = callbacks.TimeLeft()
-    left.set_params({"epochs": 12})
-    left.on_train_begin()
-    for epoch, seconds in enumerate([90.0, 30.0, 30.0], 3):
-        left.on_epoch_begin(epoch)
-        now[0] += seconds
-        left.on_epoch_end(epoch)
-    left.on_epoch_begin(6)
-    said = ["About 12 min left.", "About 7 min left.", "About 3 min left."]
-    assert capsys.readouterr().out.splitlines() == said
+@pytest.mark.parametrize(("epochs", "drawn"), [(5, [2, 4, 5]), (4, [2, 4])])
+def test_pictures_of_every_second_epoch_and_of_the_last(
+    epochs, drawn, small_vae, images, tmp_path
+):
+    grids = callbacks.ImageGrids(tmp_path, images(4), every=2)
+    small_vae().fit(images(8), epochs=epochs, verbose=0, callbacks=[grids])
+    kinds = ("generated", "reconstructed")
+    expected = {f"epoch-{n:04d}-{kind}.png" for n in drawn for kind in kinds}
+    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_tensorboard_has_the_metrics_and_the_pictures(small_vae, images, tmp_path):
