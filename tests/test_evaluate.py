@@ -147,8 +147,9 @@ def test_known_factors_bring_scores_and_names_of_latents(tmp_path, capsys, monke
     assert train([*options.split(), "--output", str(run)]) == 0
     arguments = "--num-samples 2 --num-images 5 --seed 3".split()
     assert main([str(run), *arguments]) == 0
-    nll, scores = capsys.readouterr().out.splitlines()[-2:]
-    assert "5 images" in nll
+    *_, nll, scores, place, following = capsys.readouterr().out.splitlines()
+    assert "5 images" in nll and place.endswith("metrics.json. Next:")
+    assert following == f"  python -m keras_vae.evaluate {run} --samples"
     found = json.loads((run / "metrics.json").read_text())
     assert found["num_images"] == 5 and np.isfinite(found["nll"])
     found = found["disentanglement"]

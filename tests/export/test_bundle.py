@@ -148,9 +148,17 @@ def test_command_line_verifies_without_tensorflow(original, capsys):
 
 def test_command_line_verifies_the_bundle_of_a_run(original, capsys):
     assert main(["verify", str(original.parent)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    rows = {tuple(line.split()[:2]) for line in lines[:-1]}
+    *lines, place, following = capsys.readouterr().out.splitlines()
+    assert place == f"{original} is whole. Next:"
+    assert following == f"  python -m keras_vae.generate {original.parent}"
+    rows = {tuple(line.split()[:2]) for line in lines}
     assert rows >= {("numpy", "decoder.onnx"), ("numpy", "generator.onnx")}
+
+
+def test_a_run_without_an_export_is_told_how_to_write_one(tmp_path, capsys):
+    (tmp_path / "config.json").touch()
+    assert main(["verify", str(tmp_path)]) == 4
+    assert f"Write one with `python -m export {tmp_path}`." in capsys.readouterr().err
 
 
 def test_every_flipped_bit_is_caught(bundle):
