@@ -1,6 +1,7 @@
 """`python -m export RUN`: its decoder, for any runtime.
 
-`python -m export verify BUNDLE` checks it; `... matrix` compares every runtime.
+`python -m export verify BUNDLE` checks it, `... serve BUNDLE` serves it over HTTP, and
+`... matrix` compares every runtime.
 """
 
 import dataclasses
@@ -15,20 +16,21 @@ from export.bundle import training_facts
 from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow
-from keras_vae.errors import ModelError, to_type, unknown
+from keras_vae.errors import ModelError, number, to_type, unknown, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """Export the decoder of a training run, and compare each artifact with Keras.
 
-    `verify` instead of a run checks an exported folder; `matrix` compares every
-    runtime with Keras. Each has its own --help.
+    `verify` instead of a run checks an exported folder, `serve` serves its images over
+    HTTP, and `matrix` compares every runtime with Keras; each has its own --help.
 
     Examples:
       python -m export saved_models/vae --format saved_model onnx
       python -m export saved_models/vae --format onnx --weights int8
       python -m export verify saved_models/vae/export
+      python -m export serve saved_models/vae/export
     """
 
     run: tyro.conf.Positional[Path]
@@ -147,9 +149,75 @@ def run_matrix(config: MatrixConfig) -> None:
     print(table(parity_matrix()))
 
 
+@dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """Serve images of an exported folder over HTTP, with ONNX Runtime alone.
+
+    `GET /images.png?seed=7&num_images=64`, `POST /decode`, `GET /health`, and `GET /`
+    for the explorer page where the folder has one; see .github/guides/serving.md.
+
+    Examples:
+      python -m export serve saved_models/vae/export
+      python -m export serve saved_models/vae --port 8080 --rate 5
+      python -m export serve saved_models/vae --host 0.0.0.0 --proxy 172.17.0.1
+    """
+
+    bundle: tyro.conf.Positional[Path]
+    """A run folder, or the folder with manifest.json itself."""
+    host: str = "127.0.0.1"
+    """The address to listen at: this machine alone; 0.0.0.0 for all that can reach
+    it."""
+    port: int = 8000
+    """The port; 0 for any that is free."""
+    proxy: str | None = None
+    """The address of a proxy whose X-Forwarded-For is believed."""
+    max_images: int = 1024
+    """Images in one reply."""
+    max_body: int = 2**20
+    """Bytes of a request's body."""
+    max_requests: int = 32
+    """Requests that are seen to at the same time."""
+    rate: float = 20.0
+    """Requests a second from one address, in the long run; 0 for any number."""
+    burst: int = 40
+    """Requests from one address that may come at once."""
+
+
+def run_serve(config: ServeConfig) -> None:
+    """Serves until Ctrl-C or SIGTERM.
+
+    Args:
+        config: the options.
+
+    Raises:
+        UsageError: if one is out of range.
+        ModelError: if the bundle is damaged, or has no ONNX decoder.
+        ImportError: if what serves is not installed.
+    """
+    whole_number("port", config.port, 0, 65_535)
+    for name in ("max_images", "max_body", "max_requests", "burst"):
+        whole_number(name, getattr(config, name), 1, 2**30)
+    number("rate", config.rate, maximum=1e9)
+    try:
+        from export.limits import Limits
+        from export.serve import serve
+    except ImportError as error:
+        raise ImportError(f"{error}; run `pip install '.[serve]'`.") from error
+
+    limits = Limits(
+        images=config.max_images,
+        body=config.max_body,
+        requests=config.max_requests,
+        rate=config.rate or None,
+        burst=config.burst,
+    )
+    serve(config.bundle, config.host, config.port, limits, config.proxy)
+
+
 # subcommand: what runs, and its options
 COMMANDS = {
     "verify": (run_verify, VerifyConfig),
+    "serve": (run_serve, ServeConfig),
     "matrix": (run_matrix, MatrixConfig),
 }
 

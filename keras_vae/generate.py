@@ -4,7 +4,9 @@ ONNX Runtime runs the decoder and NumPy makes the noise; TensorFlow is never imp
 The same seed gives the images that `VAE.generate` gives.
 """
 
+import contextlib
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -95,48 +97,118 @@ def generate(
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
     check_temperature(temperature)
-    try:
-        call = (num_images, seed, label, temperature)
-        images = _run(Path(bundle), *call, progress)
-        if images.dtype != np.float32 or images.ndim != 4 or len(images) != num_images:
-            raise ValueError(f"its images are {images.dtype} {images.shape}")
-        if not np.isfinite(images).all():
-            raise ValueError("its images are not finite")
-    except (KerasVAEError, MemoryError):
-        raise
-    except Exception as error:  # a stranger's graph fails in any way
-        raise ModelError(
-            f"{bundle} holds no decoder of this program: {first_line(error)}."
-        ) from error
-    return images
+    decoder = ExportedDecoder(bundle)
+    labels = decoder.labels(num_images, label)
+    return decoder.decode(decoder.draw(seed, num_images, temperature), labels, progress)
 
 
-def _run(bundle, num_images, seed, label, temperature, progress):
-    session = _session(bundle, "decoder.onnx")
-    latent_dim, num_classes, is_normal = _facts(session)
-    feed = {}
-    if num_classes is not None:
-        feed["label"] = _labels(num_classes, num_images, label)
-    elif label is not None:
-        raise UsageError("This decoder takes no label; leave --label out.")
-    if is_normal:
-        feed["z"], _ = noise(seed, num_images, latent_dim)  # (N, D)
-        feed["z"] = feed["z"] * np.float32(temperature)
-    elif temperature != 1:
-        raise UsageError(
-            "Only a decoder whose prior is standard_normal takes a temperature; leave "
-            "--temperature out, or use VAE.generate."
-        )
-    else:  # only the generator knows how the prior is made of noise
-        call = {"seed": seed, "num_images": num_images} | dict.fromkeys(feed, 0)
+class ExportedDecoder:
+    """A decoder that is loaded once and generates often; safe to use in threads.
+
+    Args:
+        bundle: folder with `decoder.onnx`, or a run folder whose `export` has it.
+
+    Attributes:
+        latent_dim: int D.
+        num_classes: int of a conditional model, else None.
+        is_normal: whether the prior is N(0, I).
+
+    Raises:
+        ModelError: if there is no decoder, or it cannot be run.
+
+    Example:
+        >>> decoder = ExportedDecoder("saved_models/vae")
+        >>> decoder.decode(decoder.draw(seed=7, num_images=64)).shape
+        (64, 28, 28, 1)
+    """
+
+    def __init__(self, bundle: str | Path):
+        self._bundle = Path(bundle)
+        self._decoder = _session(self._bundle, "decoder.onnx")
+        with self._in_one_sentence():
+            self.latent_dim, self.num_classes, self.is_normal = _facts(self._decoder)
+
+    @functools.cached_property
+    def _generator(self):
+        return _session(self._bundle, "generator.onnx")
+
+    def draw(self, seed: int, num_images: int, temperature: float = 1.0) -> np.ndarray:
+        """The latents of a seed, float32 (N, D); see `generate`."""
+        if self.is_normal:
+            z, _ = noise(seed, num_images, self.latent_dim)  # (N, D)
+            return z * np.float32(temperature)
+        if temperature != 1:
+            raise UsageError(
+                "Only a decoder whose prior is standard_normal takes a temperature; "
+                "leave the temperature out, or use VAE.generate."
+            )
+        # only the generator knows how the prior is made of noise
+        call = {"seed": seed, "num_images": num_images}
+        call |= {} if self.num_classes is None else {"label": 0}
         call = {name: np.array(value, np.int64) for name, value in call.items()}
-        (feed["z"],) = _session(bundle, "generator.onnx").run(["z"], call)
-    batches = []
-    shown = not progress or None  # None: tqdm looks for a terminal
-    for start in trange(0, num_images, BATCH, leave=False, delay=1, disable=shown):
-        batch = {name: value[start : start + BATCH] for name, value in feed.items()}
-        batches.append(session.run(["images"], batch)[0])
-    return np.concatenate(batches)
+        generator = self._generator
+        with self._in_one_sentence():
+            (z,) = generator.run(["z"], call)
+        return z
+
+    def labels(self, num_images: int, label: int | None = None) -> np.ndarray | None:
+        """The class of each image, int64 (N,): one, or all in turn; None without any.
+
+        Raises:
+            UsageError: if there is no such class, or the model is not conditional.
+        """
+        if self.num_classes is None:
+            if label is not None:
+                raise UsageError("This decoder takes no label; leave the label out.")
+            return None
+        if label is None:
+            return np.arange(num_images, dtype=np.int64) % self.num_classes
+        if not 0 <= label < self.num_classes:
+            raise UsageError(
+                f"The label must be in [0, {self.num_classes}), got {label}."
+            )
+        return np.full(num_images, label, np.int64)
+
+    def decode(
+        self, z: np.ndarray, labels: np.ndarray | None = None, progress: bool = False
+    ) -> np.ndarray:
+        """Images of latents.
+
+        Args:
+            z: float32 (N, D).
+            labels: int64 (N,), for a conditional model.
+            progress: whether a bar is shown on a terminal.
+
+        Returns:
+            float32 (N, H, W, C) in [0, 1].
+
+        Raises:
+            ModelError: if the decoder cannot be run, or gives something else.
+        """
+        feed = {"z": z} if labels is None else {"z": z, "label": labels}
+        batches, shown = [], not progress or None  # None: tqdm looks for a terminal
+        with self._in_one_sentence():
+            for start in trange(0, len(z), BATCH, leave=False, delay=1, disable=shown):
+                rows = slice(start, start + BATCH)
+                batch = {name: value[rows] for name, value in feed.items()}
+                batches.append(self._decoder.run(["images"], batch)[0])
+            images = np.concatenate(batches)
+            if images.dtype != np.float32 or images.ndim != 4 or len(images) != len(z):
+                raise ValueError(f"its images are {images.dtype} {images.shape}")
+            if not np.isfinite(images).all():
+                raise ValueError("its images are not finite")
+        return images
+
+    @contextlib.contextmanager
+    def _in_one_sentence(self):
+        try:
+            yield
+        except (KerasVAEError, MemoryError):
+            raise
+        except Exception as error:  # a stranger's graph fails in any way
+            raise ModelError(
+                f"{self._bundle} holds no decoder of this program: {first_line(error)}."
+            ) from error
 
 
 def _facts(session):
@@ -149,14 +221,6 @@ def _facts(session):
     if latent_dim not in range(1, MAX_LATENT_DIM + 1) or not one_or_more:
         raise ValueError(f"it has {latent_dim} latents and {num_classes} classes")
     return latent_dim, num_classes, facts.get("keras_vae.prior") == "standard_normal"
-
-
-def _labels(num_classes, num_images, label):
-    if label is None:
-        return np.arange(num_images, dtype=np.int64) % num_classes
-    if not 0 <= label < num_classes:
-        raise UsageError(f"The label must be in [0, {num_classes}), got {label}.")
-    return np.full(num_images, label, np.int64)
 
 
 def _session(bundle, name):

@@ -1,5 +1,6 @@
 """Grids of images: numpy arrays in, PNG or GIF out. No TensorFlow."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,7 +112,14 @@ def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> No
         OutputError: if it cannot be written.
     """
     with replaced(Path(path)) as temporary:
-        as_picture(_enlarged(array) if enlarge else array).save(temporary, format="PNG")
+        temporary.write_bytes(png(array, enlarge=enlarge))
+
+
+def png(array: np.ndarray, *, enlarge: bool = True) -> bytes:
+    """A picture as a PNG file holds it; see `save_png`."""
+    file = io.BytesIO()
+    as_picture(_enlarged(array) if enlarge else array).save(file, format="PNG")
+    return file.getvalue()
 
 
 def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> None:
