@@ -8,7 +8,6 @@ import asyncio
 import concurrent.futures
 import io
 import json
-import mimetypes
 import os
 import socket
 from pathlib import Path
@@ -37,6 +36,14 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+}
+TYPES = {  # what the machine's own table says differs
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
 }
 # times the largest body that are read, and forgotten, so that a client that sends too
 # much gets to read the answer
@@ -210,13 +217,10 @@ def _page(bundle: Bundle) -> dict[str, tuple[bytes, str, str]]:
     if "web" not in bundle.manifest["artifacts"]:
         return {}
     bundle.check("web")
-    types = mimetypes.MimeTypes()
-    for ending, kind in ((".mjs", "text/javascript"), (".wasm", "application/wasm")):
-        types.add_type(kind, ending)
     return {
         path.removeprefix("web/"): (
             bundle.read(path),
-            types.guess_type(path)[0] or "application/octet-stream",
+            TYPES.get(Path(path).suffix, "application/octet-stream"),
             f'"{digest}"',
         )
         for path, digest in bundle.files("web").items()
