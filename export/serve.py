@@ -272,14 +272,7 @@ def serve(
         >>> serve("saved_models/vae/export", port=8080)
     """
     server = Server(bundle, limits)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise OutputError(
-            f"Nothing can listen at {host}, port {port} ({error.strerror}); choose "
-            "another --port or --host."
-        ) from error
+    listening = _listening(host, port)
     config = uvicorn.Config(
         server.app,
         lifespan="off",
@@ -290,10 +283,29 @@ def serve(
         forwarded_allow_ips=proxy,
         timeout_graceful_shutdown=5,
     )
-    place = f"[{host}]" if family == socket.AF_INET6 else host
+    place = f"[{host}]" if ":" in host else host
     url = f"http://{place}:{listening.getsockname()[1]}"
     print(f"Serving {server.bundle.path} at {url} until Ctrl-C. Next:", flush=True)
     print(f"  curl -o images.png '{url}/images.png?seed=7'", flush=True)
     with noted_signals(), listening:  # uvicorn sends itself the signal once more
         uvicorn.Server(config).run(sockets=[listening])
     print("Stopped.")
+
+
+def _listening(host, port):
+    """A socket that listens."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # only of a socket that names its protocol does asyncio turn off Nagle's algorithm,
+    # which would hold small replies back for 40 ms
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise OutputError(
+            f"Nothing can listen at {host}, port {port} ({error.strerror}); choose "
+            "another --port or --host."
+        ) from error
+    return listening

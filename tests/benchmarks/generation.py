@@ -154,7 +154,7 @@ def benchmark(config: GenerationConfig) -> None:
     if config.rounds < 1 or min(config.num_images, default=0) < 1:
         raise UsageError("--rounds and --num-images must be at least 1.")
     with tempfile.TemporaryDirectory() as folder:
-        run = config.run or _train(Path(folder) / "run")
+        run = config.run or train_classic(Path(folder) / "run")
         starts, contenders, errors = _start(run, config.rounds)
         print(f"Decoder {'-'.join(map(str, _widths(run)))}, slices of {BATCH} images.")
         seconds = {}
@@ -175,7 +175,8 @@ def benchmark(config: GenerationConfig) -> None:
     )
 
 
-def _train(run):
+def train_classic(run: Path) -> Path:
+    """The classic model, trained for an epoch on digits."""
     subprocess.run(
         [sys.executable, "-m", "keras_vae.train", "--dataset", "digits"]
         + ["--epochs", "1", "--output", run],

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -277,6 +278,12 @@ def test_the_command_serves_until_a_signal_without_tensorflow(plain, number):
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("Stopped.\n")
+
+
+def test_small_replies_are_not_held_back():
+    """asyncio turns Nagle's algorithm off for sockets of this protocol alone."""
+    with serve._listening("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def test_what_cannot_be_served_is_one_line(plain, tmp_path, capsys, monkeypatch):
