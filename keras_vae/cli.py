@@ -68,12 +68,12 @@ def command(
     config = None
     try:
         parse = functools.partial(
-            _parse, config_class, groups or {}, argv, prog or sys.argv[0], description
+            _parse, config_class, argv, prog or sys.argv[0], description, groups
         )
         config, default = parse(), None
         while (found := defaults(config)) != default:
             default = found
-            config = parse(default)
+            config = parse(default=default)
         for _, value in _options(config):
             if isinstance(value, Path):
                 check_path(value)
@@ -182,7 +182,7 @@ def _out_of_memory(error, config):
     return f"Out of memory: {reason.rstrip('.')}. {advice}"
 
 
-def _parse(config_class, groups, argv, prog, description, default=None):
+def _parse(config_class, argv, prog, description, groups=None, default=None):
     import tyro
 
     argv = [argument for argument in argv if argument != DEBUG]
@@ -190,6 +190,7 @@ def _parse(config_class, groups, argv, prog, description, default=None):
         prog = completed_name(prog)
     description = inspect.cleandoc(description or config_class.__doc__)
     description += f"\n{DEBUG} prints the traceback of an error, too."
+    groups = groups or {}
     parsed_class = _grouped_class(config_class, groups)
     if default is not None:
         default = _grouped(default, parsed_class, groups)
