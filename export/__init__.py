@@ -4,6 +4,7 @@
 before it gets its name. Adding a format: one module, one row in `export.formats`.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from export.bundle import class_names, latent_names, write_manifest
 from export.formats import FORMATS
 from export.parity import ROUNDED, ParityError, check_parity, verdict
 from export.publish import earlier_export, publish, publishing, staging_folder
+from keras_vae.cli import without_chatter
 from keras_vae.errors import OutputError, UsageError, unknown
 from keras_vae.files import written
 
@@ -84,7 +86,8 @@ def export_decoder(
         shown = tqdm(formats, "export", leave=False, disable=not verbose or None)
         made = {name: FORMATS[name].write(vae, staging, options) for name in shown}
         artifacts = [artifact for some in made.values() for artifact in some]
-        errors = check_parity(vae, artifacts)
+        with without_chatter() if verbose else contextlib.nullcontext():
+            errors = check_parity(vae, artifacts)
         for artifact in artifacts if verbose else ():
             print(verdict(artifact, errors[artifact.name]), flush=True)
         for artifact in artifacts:

@@ -15,7 +15,7 @@ from export import export_decoder
 from export.bundle import training_facts
 from export.formats import FORMATS
 from export.reader import find_bundle
-from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
 from keras_vae.errors import ModelError, number, to_type, unknown, whole_number
 
 
@@ -123,7 +123,9 @@ def run_verify(config: VerifyConfig) -> None:
     from export.verify import table, verify
 
     bundle = find_bundle(config.bundle)
-    print(table(verify(bundle, config.trust)))
+    with without_chatter():  # of the runtimes
+        checks = verify(bundle, config.trust)
+    print(table(checks))
     generate = to_type("python -m keras_vae.generate", config.bundle)
     conclude(f"{bundle} is whole.", generate)
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,13 +109,28 @@ def conclude(sentence: str, *commands: str) -> None:
     print(f"{sentence} Next:", *commands, sep="\n  ", flush=True)
 
 
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Turns standard error off, for what C++ writes there before any log level counts.
+
+    Errors in Python still arrive as exceptions.
+    """
+    sys.stderr.flush()
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+
+
 def start_tensorflow(devices: bool = True) -> None:
     """Imports TensorFlow without its start-up chatter, and lets a GPU's memory grow.
 
-    The chatter is written by C++ before any log level counts; while TensorFlow starts,
-    standard error is turned off. Errors in Python still arrive as exceptions. Keras
-    imports two packages for wrappers and data that no command uses, if they are there,
-    which would take 120 MB.
+    Keras imports two packages for wrappers and data that no command uses, if they are
+    there, which would take 120 MB.
 
     Args:
         devices: Whether its devices are started, too, as they are with its first
@@ -123,21 +138,16 @@ def start_tensorflow(devices: bool = True) -> None:
     """
     absent = [name for name in ("pandas", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # pyright: ignore
-    sys.stderr.flush()
-    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
     try:
-        import tensorflow as tf
+        with without_chatter():
+            import tensorflow as tf
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            # otherwise TensorFlow takes all of it
-            tf.config.experimental.set_memory_growth(gpu, True)
-        if devices:
-            tf.zeros(1)
+            for gpu in tf.config.list_physical_devices("GPU"):
+                # otherwise TensorFlow takes all of it
+                tf.config.experimental.set_memory_growth(gpu, True)
+            if devices:
+                tf.zeros(1)
     finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
-        os.close(nowhere)
         for name in absent:  # from here on they can be imported again
             sys.modules.pop(name, None)
 

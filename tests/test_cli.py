@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_vae.cli import command
+from keras_vae.cli import command, without_chatter
 from keras_vae.errors import DataError, Stopped
 
 
@@ -119,6 +120,15 @@ def test_to_be_stopped_is_no_error(raised, said, status, capsys):
 
     assert command(stopped, Options, []) == status
     assert capsys.readouterr().err == said
+
+
+def test_what_is_not_written_by_python_is_not_for_the_user(capfd):
+    with without_chatter():
+        os.write(2, b"chatter of C++")
+    with pytest.raises(DataError), without_chatter():
+        raise DataError("no images")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
 
 
 def refused(options):

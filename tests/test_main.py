@@ -47,7 +47,7 @@ def examples(text):
     return [line for line in lines if line.startswith("python -m ")]
 
 
-HELPED = [[name] for name in COMMANDS] + [["export", "verify"]]
+HELPED = [[name] for name in COMMANDS] + [["export", "verify"], ["export", "serve"]]
 
 
 @pytest.mark.parametrize("argv", HELPED, ids=" ".join)
