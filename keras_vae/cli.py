@@ -102,7 +102,7 @@ def conclude(sentence: str, *commands: str) -> None:
         commands: From `errors.to_type`.
 
     Example:
-        >>> conclude("All is in a.", to_type("python -m keras_vae.generate", "a"))
+        >>> conclude("All is in a.", "python -m keras_vae.generate a")
         All is in a. Next:
           python -m keras_vae.generate a
     """

@@ -155,7 +155,7 @@ def command_of(config: TrainConfig, refit: dict | None = None) -> str:
 
     Example:
         >>> command_of(TrainConfig(dataset="mnist", prior="flow", seed=1))
-        'python -m keras_vae.train --dataset mnist --seed 1 --prior flow'
+        'python -m keras_vae.train --dataset mnist --prior flow --seed 1'
     """
     defaults = vars(TrainConfig()) | {
         name: flag.defaults.get(getattr(config, flag.axis))
