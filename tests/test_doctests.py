@@ -25,6 +25,7 @@ MODULES = {
 SKIPPED = {
     "keras_vae.cli.command": "ends the process",
     "keras_vae.train.train": "trains for 20 s; tests/test_train.py does it smaller",
+    "export.serve.serve": "serves for ever; tests/export/test_serve.py ends it",
     "export.export_decoder": "the difference it shows varies with the machine",
     "export.parity.check_parity": "as above",
 }
