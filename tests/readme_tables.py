@@ -1,7 +1,7 @@
-"""The README's tables that are read off the code: `python -m tests.readme_tables`.
+"""The tables of README and guides that are read off the code.
 
-Each stands between `<!-- table NAME -->` and `<!-- end -->`. A test says when one is
-out of date; the command writes them anew.
+`python -m tests.readme_tables` writes them anew, a test says when one is out of date.
+Each stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
 
 import re
@@ -13,7 +13,9 @@ from keras_vae.flags import AXES, COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
 from keras_vae.recipes import RECIPES
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+GUIDES = sorted(ROOT.glob(".github/guides/*.md"))
 
 
 def sources() -> str:
@@ -57,20 +59,24 @@ TABLES = {
 }
 
 
-def updated(text: str) -> str:
-    """A README with its tables as the code is now."""
+def pages() -> dict[Path, str]:
+    """README and guides, with their tables as the code is now.
+
+    Raises:
+        ValueError: If a table does not stand in one place.
+    """
+    texts = {page: page.read_text("utf-8") for page in (README, *GUIDES)}
     for name, table in TABLES.items():
-        pattern = rf"(<!-- table {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(
-            pattern,
-            lambda match, new=table: match[1] + new() + match[2],
-            text,
-            flags=re.S,
-        )
-        if count != 1:
-            raise ValueError(f"README.md has {count} places for the table {name}.")
-    return text
+        pattern = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", re.S)
+        places = [page for page, text in texts.items() for _ in pattern.findall(text)]
+        if len(places) != 1:
+            raise ValueError(f"The table {name} stands in {len(places)} places.")
+        (page,) = places
+        new = table()
+        texts[page] = pattern.sub(lambda m, new=new: m[1] + new + m[2], texts[page])
+    return texts
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text("utf-8")), "utf-8")
+    for page, text in pages().items():
+        page.write_text(text, "utf-8")

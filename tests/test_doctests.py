@@ -56,14 +56,17 @@ def names():
     from keras import ops
 
     from keras_vae.config import TrainConfig
+    from keras_vae.data.sources import load
     from keras_vae.distributions import latents, priors, table
     from keras_vae.distributions.likelihoods import bits_per_dimension
+    from keras_vae.explore import Traverse, view
     from keras_vae.model import VAE
     from keras_vae.networks.levels import levels
     from keras_vae.networks.mlp import mlp
     from keras_vae.objectives.table import OBJECTIVES
     from keras_vae.objectives.terms import Objective
     from keras_vae.runs.folder import RunFolder
+    from keras_vae.runs.trained import TrainedRun
 
     tables = (table.POSTERIORS, table.PRIORS, table.LIKELIHOODS, OBJECTIVES)
     parts = {part.__name__: part for members in tables for part in members.values()}
@@ -75,6 +78,8 @@ def names():
         **{"keras": keras, "ops": ops, "np": np, "Path": Path, "partial": partial},
         **{"VAE": VAE, "OneLevel": latents.OneLevel, "OBJECTIVES": OBJECTIVES},
         **{"Prior": priors.Prior, "Objective": Objective},
+        **{"TrainedRun": TrainedRun, "Traverse": Traverse, "view": view},
+        **{"load": load, "digits": load("digits")},
         **{"bits_per_dimension": bits_per_dimension, "levels": levels, "mlp": mlp},
         **parts,
         **{"images": images, "labels": np.arange(1000) % 10},

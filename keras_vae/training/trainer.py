@@ -7,6 +7,8 @@ how its steps are run is in `keras_vae.training.step_loop`.
 import contextlib
 from typing import Any
 
+from keras import ops
+
 from keras_vae.data import streams
 from keras_vae.data.batches import batches_of
 from keras_vae.data.binarization import EVALUATION_SEED
@@ -89,7 +91,7 @@ class FusedModel(StepLoop):
         callbacks = guarded(callbacks)
         steps_per_epoch = arguments.size("steps_per_epoch", steps_per_epoch)
         if not initial_epoch:
-            self._order = int(self.optimizer.iterations)
+            self._order = int(ops.convert_to_numpy(self.optimizer.iterations))
         start = Start(arguments.first_epoch(callbacks, initial_epoch))
         if (checkpoint := arguments.checkpoint_among(callbacks)) is not None:
             if (found := checkpoint.find()) is not None:
