@@ -25,7 +25,7 @@ from export.limits import Gate, Limits, Refused
 from export.reader import Bundle, find_bundle, read_bundle
 from keras_vae.errors import OutputError, UsageError
 from keras_vae.generate import ExportedDecoder
-from keras_vae.pictures.grids import image_grid, png
+from keras_vae.pictures.grids import columns_of_classes, image_grid, png
 from keras_vae.training.signals import noted_signals
 
 HEADERS = {
@@ -111,7 +111,9 @@ class Server:
         def work():
             labels = self.decoder.labels(number, label)
             z = self.decoder.draw(seed, number, temperature)
-            return self._picture(self.decoder.decode(z, labels))
+            columns = columns_of_classes(self.decoder.num_classes)
+            images = self.decoder.decode(z, labels)
+            return self._picture(images, columns if label is None else None)
 
         return await self._answer(request, work)
 
@@ -203,13 +205,13 @@ class Server:
             raise Refused(413, f"The body must have {most:,} bytes at most.")
         return b"".join(parts)
 
-    def _picture(self, images):
+    def _picture(self, images, columns=None):
         channels = images.shape[3]
         if channels not in (1, 3, 4):
             raise Refused(
                 422, f"A PNG has 1, 3 or 4 channels; these images have {channels}."
             )
-        return Response(png(image_grid(images)), media_type="image/png")
+        return Response(png(image_grid(images, columns)), media_type="image/png")
 
 
 def _page(bundle: Bundle) -> dict[str, tuple[bytes, str, str]]:

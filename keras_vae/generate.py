@@ -93,13 +93,17 @@ def generate(
         >>> generate("saved_models/vae", num_images=64, seed=7).shape
         (64, 28, 28, 1)
     """
+    _check(num_images, seed, temperature)
+    decoder = ExportedDecoder(bundle)
+    return decoder.generate(num_images, seed, label, temperature, progress)
+
+
+def _check(num_images, seed, temperature):
+    """Refuses what can be refused without the decoder."""
     if num_images < 1:
         raise UsageError(f"num_images must be at least 1, got {num_images}.")
     check_seed(seed)
     check_temperature(temperature)
-    decoder = ExportedDecoder(bundle)
-    labels = decoder.labels(num_images, label)
-    return decoder.decode(decoder.draw(seed, num_images, temperature), labels, progress)
 
 
 class ExportedDecoder:
@@ -131,6 +135,13 @@ class ExportedDecoder:
     @functools.cached_property
     def _generator(self):
         return _session(self._bundle, "generator.onnx")
+
+    def generate(
+        self, num_images, seed=0, label=None, temperature=1.0, progress=False
+    ) -> np.ndarray:
+        """Images of a seed, float32 (N, H, W, C) in [0, 1]; see `generate`."""
+        labels = self.labels(num_images, label)
+        return self.decode(self.draw(seed, num_images, temperature), labels, progress)
 
     def draw(self, seed: int, num_images: int, temperature: float = 1.0) -> np.ndarray:
         """The latents of a seed, float32 (N, D); see `generate`."""
@@ -270,25 +281,22 @@ def run_generate(config: GenerateConfig) -> None:
     Args:
         config: the options.
     """
-    from keras_vae.pictures.grids import image_grid, save_png
+    from keras_vae.pictures.grids import columns_of_classes, image_grid, save_png
 
     if config.output.suffix.lower() != ".png":
         raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
     check_file(config.output)
-    images = generate(
-        config.run,
-        config.num_images,
-        config.seed,
-        config.label,
-        config.temperature,
-        progress=True,
-    )
+    _check(config.num_images, config.seed, config.temperature)
+    decoder = ExportedDecoder(config.run)
+    how = config.seed, config.label, config.temperature
+    images = decoder.generate(config.num_images, *how, progress=True)
     if images.shape[3] not in (1, 3, 4):
         raise ModelError(
             f"{config.run} generates images of {images.shape[3]} channels; a PNG file "
             "has 1, 3 or 4."
         )
-    grid = image_grid(images)
+    in_turn = decoder.num_classes if config.label is None else None
+    grid = image_grid(images, columns_of_classes(in_turn))
     if len(images) >= MANY and sys.stderr.isatty():
         print(f"Writing {grid.shape[1]:,} x {grid.shape[0]:,} pixels.", file=sys.stderr)
     save_png(grid, config.output)

@@ -13,6 +13,7 @@ from keras_vae.errors import ModelError, UsageError
 from keras_vae.generate import generate, main
 from keras_vae.model import VAE
 from keras_vae.networks.mlp import mlp
+from tests.readme_tables import ROOT
 
 
 def exported(folder, num_classes=None, prior="standard_normal"):
@@ -47,6 +48,17 @@ def test_images_are_those_of_the_model(run):
 def test_image_k_does_not_depend_on_num_images(run):
     few, many = (generate(run[0], n, seed=3) for n in (5, 1030))
     np.testing.assert_allclose(few, many[:5], atol=1e-6)
+
+
+def test_a_grid_of_all_classes_has_a_column_for_each(tmp_path):
+    run = [str(ROOT / "saved_models/mnist"), "--num-images", "20", "--output"]
+    for more, columns in (([], 10), (["--label", "3"], 5)):
+        path = tmp_path / f"{columns}.png"
+        assert main([*run, str(path), *more]) == 0
+        height, width = np.asarray(Image.open(path)).shape
+        factor = width // (columns * 30 - 2)
+        assert width == factor * (columns * 30 - 2)  # 28 pixels, and lines of 2
+        assert height == factor * (20 // columns * 30 - 2)
 
 
 def test_conditional_images_follow_the_label(tmp_path):

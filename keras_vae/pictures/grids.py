@@ -52,6 +52,22 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid
 
 
+def columns_of_classes(num_classes: int | None) -> int | None:
+    """The columns of a grid that takes all classes in turn: one a class, up to 20.
+
+    Args:
+        num_classes: int, or None for images without classes.
+
+    Returns:
+        int; None, for `image_grid` to choose.
+
+    Example:
+        >>> columns_of_classes(10), columns_of_classes(1000), columns_of_classes(None)
+        (10, None, None)
+    """
+    return num_classes if num_classes and 1 < num_classes <= 20 else None
+
+
 def picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
     """A grid of images as a picture, which a notebook shows by itself.
 

@@ -11,7 +11,12 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_vae.files import replaced
-from keras_vae.pictures.grids import image_grid, pair_grid, save_png
+from keras_vae.pictures.grids import (
+    columns_of_classes,
+    image_grid,
+    pair_grid,
+    save_png,
+)
 from keras_vae.training import state
 
 
@@ -61,7 +66,9 @@ class ImageGrids(keras.callbacks.Callback):
     def _save(self, epoch):
         stem = f"epoch-{epoch + 1:04d}"
         generated = self.model.generate(self.num_generated, seed=self.seed)
-        save_png(image_grid(generated), self.folder / f"{stem}-generated.png")
+        columns = columns_of_classes(self.model.num_classes)
+        grid = image_grid(generated, columns)
+        save_png(grid, self.folder / f"{stem}-generated.png")
         reconstructed = self.model.reconstruct(self.images, self.labels)
         pairs = pair_grid(self.images, reconstructed, columns=8)
         save_png(pairs, self.folder / f"{stem}-reconstructed.png")
