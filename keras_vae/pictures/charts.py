@@ -12,6 +12,8 @@ import numpy as np
 
 from keras_vae.files import replaced
 
+CLEARANCE = 0.055  # between the names of classes, as a share of the plane
+
 
 def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -> None:
     """Draws charts side by side.
@@ -74,12 +76,13 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
     rank = np.searchsorted(classes, labels)
     # in the order of the images: no class hides the others
     axes.scatter(*points.T, c=np.asarray(colors)[rank], **style)
+    medians = [np.median(points[rank == k], axis=0) for k in range(len(classes))]
+    middles = apart(np.array(medians), CLEARANCE * np.ptp(points, axis=0).max())
     for index, label in enumerate(classes):
         name = str(class_names[label] if class_names else label)
-        middle = np.median(points[rank == index], axis=0)
         axes.annotate(
             name,
-            middle,
+            middles[index],
             ha="center",
             va="center",
             weight="bold",
@@ -88,6 +91,34 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
         axes.scatter([], [], color=colors[index], label=name)
     if len(classes) <= 20:  # otherwise there is no room
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def apart(points: np.ndarray, distance: float) -> np.ndarray:
+    """Points, those that are nearer to another than a distance pushed apart.
+
+    Args:
+        points: float (N, 2).
+        distance: In the same unit.
+
+    Returns:
+        float (N, 2).
+
+    Example:
+        >>> apart(np.array([[0.0, 0.0], [0.4, 0.0], [9.0, 0.0]]), 1.0)[:, 0].round(1)
+        array([-0.3,  0.7,  9. ])
+    """
+    turns = np.arange(len(points))[:, None]  # where two are one, any direction will do
+    nudge = 1e-6 * distance * np.hstack([np.cos(turns), np.sin(turns)])
+    for _ in range(200):
+        gaps = points[:, None] - points[None]
+        lengths = np.linalg.norm(gaps, axis=-1) + np.diag(np.full(len(points), np.inf))
+        if (lengths >= 0.999 * distance).all():
+            break
+        gaps += nudge[:, None] - nudge[None]
+        lengths = np.maximum(lengths, 1e-6 * distance)
+        missing = np.maximum(distance - lengths, 0) / 2
+        points = points + (gaps * (missing / lengths)[..., None]).sum(axis=1)
+    return points
 
 
 def draw_relevance(axes, values, active, name="KL divergence, nats per image"):

@@ -231,9 +231,9 @@ class TrainedRun:
             if label is not None:
                 raise UsageError("This model takes no label; leave --label out.")
             return None
-        labels = self.source.test.labels
-        if label is None and image is not None and labels is not None:
-            label = int(labels[image])
+        if label is None and image is not None:
+            labels = self.source.test.labels
+            label = None if labels is None else int(labels[image])
         if label is None or not 0 <= label < number:
             raise UsageError(
                 f"This model is conditional: choose a class from 0 to {number - 1} "

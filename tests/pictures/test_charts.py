@@ -70,3 +70,12 @@ def test_charts_side_by_side_have_the_same_bytes_again(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1280, 560) and "Software" not in picture.info
+
+
+def test_names_of_classes_do_not_cover_each_other():
+    points = np.random.default_rng(0).normal(0, 0.3, (20, 2))
+    points[3] = points[4]  # even where two classes have one middle
+    moved = charts.apart(points, 0.2)
+    distances = np.linalg.norm(moved[:, None] - moved, axis=-1) + np.eye(20)
+    assert distances.min() > 0.19
+    np.testing.assert_allclose(charts.apart(points * 100, 0.2), points * 100, atol=0.2)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_vae.errors import DataError, DivergedError, ModelError
+from keras_vae.errors import DataError, DivergedError, ModelError, UsageError
 from keras_vae.runs.trained import TrainedRun, load_run
 
 
@@ -31,6 +31,15 @@ def test_relevance_without_the_images_is_what_evaluate_found(untrained, tmp_path
     (folder / "metrics.json").write_text(json.dumps({"latent_variances": known}))
     values, unit = TrainedRun(folder).relevance
     assert (values.tolist(), unit) == (known, "variance")
+
+
+def test_a_class_is_chosen_without_the_images(untrained, tmp_path):
+    folder = untrained(tmp_path, conditional=True)
+    text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")
+    (folder / "config.json").write_text(text)
+    assert TrainedRun(folder).check_label(2) == 2
+    with pytest.raises(UsageError, match="choose a class from 0 to 2"):
+        TrainedRun(folder).check_label(3)
 
 
 def test_dynamic_binarization_shows_what_the_model_sees(untrained, tmp_path):
