@@ -288,6 +288,8 @@ def serve(
     place = f"[{host}]" if ":" in host else host
     url = f"http://{place}:{listening.getsockname()[1]}"
     print(f"Serving {server.bundle.path} at {url} until Ctrl-C. Next:", flush=True)
+    if server.page:
+        print(f"  open {url} in a browser", flush=True)
     print(f"  curl -o images.png '{url}/images.png?seed=7'", flush=True)
     with noted_signals(), listening:  # uvicorn sends itself the signal once more
         uvicorn.Server(config).run(sockets=[listening])

@@ -31,8 +31,8 @@ def overview() -> str:
 
 First, in a minute, a model of 5,000 digits and a picture of what it draws:
 
-  {train} --dataset digits --epochs 20
-  python -m keras_vae.generate saved_models/vae
+  {train} --dataset digits --epochs 20 --output first
+  python -m keras_vae.generate first
 
 Tab completes flags after this (zsh and fish alike):
 

@@ -41,6 +41,8 @@ class EvaluateConfig:
 
     run: tyro.conf.Positional[Path]
     """The run folder; its metrics.json is updated."""
+    dataset: str | None = None
+    """Where the run's images are now, if not where they were; as for train."""
     num_samples: int = 5000
     """Samples of z for each image, at most 1,000,000."""
     estimator: Literal["importance", "prior"] = "importance"
@@ -94,7 +96,7 @@ def evaluate(config: EvaluateConfig) -> None:
     from keras_vae.metrics.log_likelihood import estimate, summary
     from keras_vae.runs.trained import TrainedRun
 
-    run = TrainedRun(config.run)
+    run = TrainedRun(config.run, config.dataset)
     vae = run.vae
     images = run.images[: config.num_images]
     labels = run.source.test.labels
@@ -156,7 +158,7 @@ def _evaluate_samples(config, path, earlier):
         data = read_file(config.features)
         check_onnx(config.features, data)
         extractor = Extractor(config.features.name, data)
-    run = TrainedRun(config.run)
+    run = TrainedRun(config.run, config.dataset)
     report = {
         "dataset": run.source.name,
         **sample_quality(

@@ -116,6 +116,8 @@ class ExploreConfig:
         Traverse | Interpolate | Attribute | Manifold | Plots
     ]
     """What to show; each has its own --help after it."""
+    dataset: str | None = None
+    """Where the run's images are now, if not where they were; before the picture."""
 
 
 def explore(config: ExploreConfig) -> None:
@@ -137,7 +139,7 @@ def explore(config: ExploreConfig) -> None:
     from keras_vae.pictures import charts
     from keras_vae.runs.trained import TrainedRun
 
-    trained = TrainedRun(config.run)
+    trained = TrainedRun(config.run, config.dataset)
     if isinstance(options, Plots):
         title = f"{config.run.name}: {len(trained.images):,} test images of "
         title += trained.source.name

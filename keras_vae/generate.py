@@ -301,10 +301,13 @@ def run_generate(config: GenerateConfig) -> None:
         print(f"Writing {grid.shape[1]:,} x {grid.shape[0]:,} pixels.", file=sys.stderr)
     save_png(grid, config.output)
     again = to_type("python -m keras_vae.generate", config.run)
-    conclude(
-        f"{len(images):,} images of seed {config.seed} are in {config.output}.",
-        f"{again} --seed {(config.seed + 1) % MAX_SEED}",
-    )
+    again += f" --seed {(config.seed + 1) % MAX_SEED}"
+    if config.label is not None:
+        again += f" --label {config.label}"
+    if config.output != GenerateConfig.output:
+        again += f" {to_type('--output', config.output)}"
+    where = f"{len(images):,} images of seed {config.seed} are in {config.output}."
+    conclude(where, again)
 
 
 def main(argv: list[str] | None = None) -> int:

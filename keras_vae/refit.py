@@ -37,6 +37,8 @@ class RefitOptions:
 
     run: tyro.conf.Positional[Path]
     """The run folder; it stays as it is."""
+    dataset: str | None = None
+    """Where the run's images are now, if not where they were; as for train."""
     prior: Annotated[str, one_of(AXES["prior"])] = "flow"
     """p(z)."""
     output: Path | None = None
@@ -93,14 +95,14 @@ def refit(config: RefitConfig) -> None:
     if number("learning_rate", config.learning_rate, maximum=1e30) == 0:
         raise UsageError("learning_rate must be a number > 0; got 0.")
     before, data = RunFolder(config.run).read()
-    folder = RunFolder(config.output or f"{config.run.resolve()}-{config.prior}")
+    folder = RunFolder(config.output or _beside(config.run, config.prior))
     options = _options(config, before, folder)
     old, new = config.run.resolve(), folder.path.resolve()
     if old == new or old in new.parents:
         raise UsageError(
             f"The run {config.run} stays as it is; choose another folder with --output."
         )
-    folder.check_output(config.overwrite, sources.location(before.dataset))
+    folder.check_output(config.overwrite, sources.location(options.dataset))
     start_tensorflow()
     vae = _refit(config, options, data, folder)
     if options.export != ("none",):
@@ -116,12 +118,18 @@ def refit(config: RefitConfig) -> None:
     conclude(f"The run is in {folder}.", *(to_type(c, folder) for c in commands))
 
 
+def _beside(run, prior):
+    """The folder of a run with another prior."""
+    return f"{run if run.name else run.resolve()}-{prior}"
+
+
 def _options(config, before, folder):
     """The options of the new run: those of the old one, but for the prior's."""
     given = {name: getattr(config, name) for name in PRIOR_FLAGS}
     return dataclasses.replace(
         before,
         **given,
+        dataset=config.dataset or before.dataset,
         prior=config.prior,
         output=folder.path,
         overwrite=config.overwrite,
@@ -140,7 +148,7 @@ def _refit(config, options, data, folder):
     from keras_vae.runs.trained import TrainedRun
     from keras_vae.training.callbacks import ImageGrids
 
-    run = TrainedRun(config.run)
+    run = TrainedRun(config.run, config.dataset)
     source = run.source
     print(source.provenance, flush=True)
     check_memory(options, source.image_shape, len(source.train))

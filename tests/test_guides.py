@@ -65,6 +65,15 @@ def test_links_lead_somewhere():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_tables_have_a_head_and_rows():
+    for page in PAGES:
+        lines = page.read_text("utf-8").splitlines()
+        for k, line in enumerate(lines):
+            if line.startswith("|--"):
+                assert lines[k - 1].startswith("|"), f"{page.name}:{k + 1}"
+                assert lines[k + 1].startswith("|"), f"{page.name}:{k + 1}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs_as_printed(page, data, tmp_path, monkeypatch, capsys):
     import matplotlib

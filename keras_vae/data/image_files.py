@@ -122,8 +122,8 @@ class ImageOptions:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) != field.default:
                 raise UsageError(
-                    f"{field.name} is for a folder of images; {name} is none, so leave "
-                    "that option out."
+                    f"{field.name} is for a folder of images; {name} is none: leave "
+                    "that option out, or give such a folder as the dataset."
                 )
 
 

@@ -257,6 +257,10 @@ def files(name: str, options: ImageOptions) -> RawSource:
     prepared = from_tfds.is_version(path)
     if path.is_dir() and not prepared and not array_files.has_idx_files(path):
         return image_folders.read_folder(path, options)
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file or folder; --dataset is where the images are."
+        )
     options.check_unused(name)
     if prepared:
         return from_tfds.read_version(path)

@@ -76,6 +76,7 @@ class TrainedRun:
 
     Args:
         run: The run folder.
+        dataset: Where its images are now, as for `load`; None where they were.
 
     Attributes:
         run: The run folder.
@@ -92,10 +93,12 @@ class TrainedRun:
         (8, 28, 28, 1)
     """
 
-    def __init__(self, run: Path):
+    def __init__(self, run: Path, dataset: str | None = None):
         self.run = Path(run)
         self.vae, _ = load_run(run)
-        self.config, self.data = RunFolder(self.run).read()
+        config, self.data = RunFolder(self.run).read()
+        dataset = dataset or config.dataset
+        self.config = dataclasses.replace(config, dataset=dataset)
 
     @classmethod
     def of(cls, vae: VAE, test: Split, class_names=None) -> "TrainedRun":
@@ -122,12 +125,18 @@ class TrainedRun:
     def source(self) -> sources.ImageSource:
         """The data set of the run."""
         name = self.data["name"]
-        source = sources.load(
-            self.config.dataset,
-            seed=self.config.seed,
-            validation_images=self.config.validation_images,
-            **self.config.image_options,
-        )
+        try:
+            source = sources.load(
+                self.config.dataset,
+                seed=self.config.seed,
+                validation_images=self.config.validation_images,
+                **self.config.image_options,
+            )
+        except UsageError as error:
+            raise DataError(
+                f"{self.run} was trained on {name}, which is not at hand; say with "
+                "--dataset where it is now."
+            ) from error
         if source.name != name:
             raise DataError(
                 f"The run was trained on {name}, but {self.config.dataset} is now "

@@ -46,7 +46,11 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs: Any = None):
         self.close()
         self._ends.append(time.monotonic())
-        metrics = [f"{name} {value:.2f}" for name, value in (logs or {}).items()]
+        shown = {f"{name}": f"{value:.2f}" for name, value in (logs or {}).items()}
+        for prefix in ("", "val_"):  # as a rule the loss is the elbo once more
+            if shown.get(f"{prefix}loss") == shown.get(f"{prefix}elbo", "").lstrip("-"):
+                del shown[f"{prefix}loss"]
+        metrics = [f"{name} {value}" for name, value in shown.items()]
         line = f"Epoch {epoch + 1}/{self.params['epochs']}: {', '.join(metrics)}"
         left = self.params["epochs"] - epoch - 1
         took = [b - a for a, b in itertools.pairwise(self._ends)][1:]

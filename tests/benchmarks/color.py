@@ -36,7 +36,7 @@ class ColorConfig:
     """The picture."""
 
 
-ONE, LEARNED = "one level", "four levels and a flow at once"
+ONE, LEARNED = "one level", "levels and flow at once"
 LADDER = "--network ladder --prior standard_normal --epochs 40"
 LADDER += " --ema 0.995 --clip-norm 200 --kl-warmup 5"
 TRAINED = {  # what a run is called -> its flags
@@ -116,7 +116,7 @@ def _picture(path, runs, distances):
         axes.imshow(np.squeeze(grid), interpolation="nearest")
         numbers = distances[name]["samples"]
         distance = f"Frechet distance {numbers['frechet_distance']:.1f}"
-        axes.set_title(f"{name}: {distance}", fontsize=7)
+        axes.set_title(f"{name}: {distance}", fontsize=6.5)
     figure.savefig(path)
 
 

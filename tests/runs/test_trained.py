@@ -33,6 +33,16 @@ def test_relevance_without_the_images_is_what_evaluate_found(untrained, tmp_path
     assert (values.tolist(), unit) == (known, "variance")
 
 
+def test_images_that_were_moved_are_named(untrained, rows, tmp_path):
+    folder = untrained(tmp_path)
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace(str(rows), "emoji"))
+    with pytest.raises(DataError, match="say with --dataset where it is now"):
+        _ = TrainedRun(folder).source
+    trained = TrainedRun(folder, str(rows))
+    assert len(trained.images) == len(trained.mean)
+
+
 def test_a_class_is_chosen_without_the_images(untrained, tmp_path):
     folder = untrained(tmp_path, conditional=True)
     text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")

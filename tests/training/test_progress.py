@@ -12,7 +12,7 @@ from keras_vae.training.progress import EpochLines
 
 LINE = (
     r"Epoch \d/4: elbo -?\d+\.\d\d, kl_divergence \d+\.\d\d, log_likelihood "
-    r"-?\d+\.\d\d, loss -?\d+\.\d\d, val_elbo -?\d+\.\d\d, .*val_loss -?\d+\.\d\d"
+    r"-?\d+\.\d\d, val_elbo -?\d+\.\d\d, .*val_log_likelihood -?\d+\.\d\d"
 )
 
 
@@ -73,3 +73,9 @@ def test_a_terminal_has_a_bar_that_goes_away(small_vae, images, monkeypatch, cap
         with contextlib.closing(EpochLines()) as lines:
             small_vae().fit(images(12), epochs=1, verbose=0, callbacks=[lines])
     assert terminal.getvalue().endswith("\r")
+
+
+def test_a_loss_that_is_not_the_elbo_is_shown(small_vae, images, capsys):
+    vae = small_vae(objective={"class_name": "ELBO", "config": {"beta": 4.0}})
+    vae.fit(images(12), verbose=0, callbacks=[EpochLines()])
+    assert re.search(r", loss \d+\.\d\d", capsys.readouterr().out)
