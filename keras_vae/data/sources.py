@@ -258,9 +258,7 @@ def files(name: str, options: ImageOptions) -> RawSource:
     if path.is_dir() and not prepared and not array_files.has_idx_files(path):
         return image_folders.read_folder(path, options)
     if not path.exists():
-        raise DataError(
-            f"{path}: no such file or folder; --dataset is where the images are."
-        )
+        raise DataError(f"{path}: no such file or folder; see --dataset.")
     options.check_unused(name)
     if prepared:
         return from_tfds.read_version(path)
