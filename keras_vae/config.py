@@ -60,7 +60,7 @@ class RunOptions(
 ):
     """Train a variational autoencoder and export its decoder.
 
-    What is None is chosen from the images. Of MNIST's 28x28 grey ones that is the
+    Options left at None are chosen from the images; for 28x28 grey ones that is the
     textbook model: 784-400-20-400-784, ReLU, Bernoulli decoder, Adam 1e-3, batch 128,
     150 epochs.
 

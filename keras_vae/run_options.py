@@ -38,7 +38,8 @@ class DataOptions:
     validation_images: int | None = None
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
-    """What the model sees of grey pixels."""
+    """What the model sees of grey pixels: them, black and white ones drawn anew at each
+    use, or images that are black and white already."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +96,10 @@ class TrainingOptions:
     seed: int = 0
     """The one seed of splits, weights, image order and noise."""
     precision: Literal["float32", "bfloat16", "float16"] | None = None
-    """Of the networks' products; weights, losses and exports are float32 always."""
+    """What the networks multiply in; weights, losses and exports are float32 always."""
     devices: int = 1
-    """Of this machine to train on: GPUs, or, to try it, parts of the CPU; 0 is all
-    GPUs. Several machines are named by TF_CONFIG."""
+    """How many GPUs of this machine to train on, or, to try it, parts of the CPU; 0 is
+    all GPUs. Several machines are named by TF_CONFIG."""
     worker_timeout: int = 300
     """Seconds to wait for another machine."""
     fused_steps: int | None = None

@@ -41,17 +41,17 @@ _RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """Options to begin with; those that are typed go before them."""
+    """Where options come from; those that are typed override them."""
 
     recipe: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="NAME",
-            help=f"Those of a good run. {_RECIPES}.",
+            help=f"Take the options of a good run. {_RECIPES}.",
         ),
     ] = None
     config: Path | None = None
-    """Those of a run, to repeat it: its folder, or its config.json.
+    """Take the options of a run, to repeat it: its folder, or its config.json.
     A part that a flag changes, of this or of a recipe, comes with its own defaults."""
 
 
