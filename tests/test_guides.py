@@ -143,4 +143,5 @@ def few(arguments):
         arguments = [*arguments, "--hidden", "8", "8"]  # a ladder compiles for long
     if "--config" not in arguments or name:
         arguments = [*arguments, "--dataset", data]
-    return [*arguments, "--epochs", "1", "--validation-images", "20", "--overwrite"]
+    short = "--epochs 1 --validation-images 20 --export onnx --overwrite"
+    return [*arguments, *short.split()]
