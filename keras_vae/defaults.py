@@ -48,9 +48,9 @@ most 32 above 64x64 without a GPU |
     | `precision` | float32 | bfloat16 on a GPU, but for the logistic mixture, whose \
 first steps it changes by up to a third; else float32 |
 
-    So 28x28 grey images have the textbook model. Held-out emoji in color, 32x32, after
-    100 seconds on a CPU: a squared error of a pixel of 0.0151 by plain_conv, 0.0175 by
-    conv, and 0.0210 by plain_conv with the gaussian likelihood.
+    So 28x28 grey images have the textbook model. Of emoji in color, 32x32, trained for
+    eight minutes or less on two cores, draws of a ladder under a flow have a Frechet
+    distance of 33.3, those of plain_conv 69.7, and 39.3 under a flow (README).
 
     Args:
         config: The options as the user gave them.
@@ -67,7 +67,7 @@ first steps it changes by up to a third; else float32 |
     Example:
         >>> config = chosen(TrainConfig(), (64, 64, 3), 60_000)
         >>> config.network, config.hidden, config.latent_dim
-        ('plain_conv', (16, 32, 64, 128), (128,))
+        ('ladder', (32, 64, 128, 128), (64, 64, 256, 1024))
     """
     height, width, channels = image_shape
     side, color = max(height, width), channels > 1
@@ -122,7 +122,7 @@ def chosen_flags(given: TrainConfig, config: TrainConfig) -> str:
         config: The options after.
 
     Example:
-        >>> given = TrainConfig(network="mlp", likelihood="bernoulli")
+        >>> given = TrainConfig(network="mlp", prior="flow", likelihood="bernoulli")
         >>> chosen_flags(given, chosen(given, (28, 28, 1), 60_000))
         '--latent-dim 20 --batch-size 128 --precision float32'
     """

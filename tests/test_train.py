@@ -266,13 +266,13 @@ def test_a_run_that_was_cut_short_says_how_to_go_on(old, data, capsys):
 
     (old / "model.keras").unlink()
     assert evaluate([str(old)]) == 4
-    assert "Finish it with python -m keras_vae.train --resume --out" in (
+    assert "Finish it with `python -m keras_vae.train --resume --out" in (
         capsys.readouterr().err
     )
     arguments = options(data, old, "--export", "none", "--epochs", "1")
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "holds an unfinished run; finish it with --resume" in error
+    assert "holds an unfinished run; finish it with `python -m keras_vae.train" in error
     assert main([*arguments, "--overwrite"]) == 0
     assert (old / "model.keras").is_file()
 
