@@ -92,7 +92,11 @@ def _train(config, folder, data):
         check_resumable(config, facts, resumed)
         config = dataclasses.replace(config, resume=False)
         writing = folder.resumed(config, facts)
-        print(f"{folder} is resumed, with the options it has.", flush=True)
+        done = resumed.model.is_file() and resumed.read()[0].epochs == config.epochs
+        how = "is resumed, with the options it has."
+        if done:
+            how = "has all its epochs: what follows them is done anew; see --epochs."
+        print(f"{folder} {how}", flush=True)
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))

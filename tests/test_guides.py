@@ -29,7 +29,7 @@ SOONER = {  # in Python: the same lines, sooner
     r"range\(150\)": "range(2)",
 }
 LESS = {  # command -> options that make it short
-    "keras_vae.evaluate": {"--num-samples": "10"},
+    "keras_vae.evaluate": {"--num-samples": "10", "--num-draws": "200"},
     "keras_vae.refit": {"--epochs": "2"},
 }
 
@@ -90,6 +90,7 @@ def test_code_runs_as_printed(page, data, tmp_path, monkeypatch, capsys):
     # on the one device that this process has
     one = tf.distribute.MirroredStrategy
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: one(["CPU:0"]))
+    monkeypatch.setattr("keras_vae.refit.NUM_DRAWS", 200)
     scope: dict = {}
     for language, code in blocks(page):
         if language == "python":
@@ -139,8 +140,8 @@ def few(arguments):
         return arguments
     name = given.get("--dataset")
     data = name if name and name.startswith("pictures") else "few.npz"
-    if data != "few.npz" and "--hidden" not in arguments:
-        arguments = [*arguments, "--hidden", "8", "8"]  # a ladder compiles for long
+    if data != "few.npz" and "--hidden" not in arguments:  # a ladder compiles for long
+        arguments = [*arguments, "--hidden", "8", "8", "--num-levels", "2"]
     if "--config" not in arguments or name:
         arguments = [*arguments, "--dataset", data]
     short = "--epochs 1 --validation-images 20 --export onnx --overwrite"

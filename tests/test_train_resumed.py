@@ -67,6 +67,9 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
     for last, other in zip(vae.get_weights(), best.get_weights(), strict=True):
         assert np.isfinite(other).all() and other.shape == last.shape
         assert not last_is_best or np.array_equal(last, other)
+    assert main(["--resume", "--output", str(cut)]) == 0
+    assert f"{cut} has all its epochs: what follows" in capsys.readouterr().out
+    assert history(cut) == history(whole)
 
 
 def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(

@@ -88,8 +88,8 @@ def test_copied_link_restores_seed_sliders_and_class(page, address):
     assert page.input_value("#seed") == "7"
     assert page.is_checked("[name=label][value='2']")
     page.get_by_role("button", name="Copy link").click()
+    page.wait_for_selector("#notice:text-is('The link is copied.')")
     assert page.url == link  # to the last bit
-    assert page.text_content("#notice") == "The link is copied."
 
 
 def test_link_of_a_sample_is_its_seed(page, address):
