@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pretrained import NAMES
 from tests.readme_tables import GUIDES, README, pages
 
 ROOT = README.parent
@@ -83,9 +84,8 @@ def test_code_runs_as_printed(page, data, tmp_path, monkeypatch, capsys):
     for name in ("saved_models", "pictures"):
         shutil.copytree(data / name, tmp_path / name)
     shutil.copy(data / "few.npz", tmp_path)
-    shutil.copytree(
-        ROOT / "saved_models", tmp_path / "saved_models", dirs_exist_ok=True
-    )
+    for name in NAMES:  # those that come with the package
+        shutil.copytree(ROOT / "saved_models" / name, tmp_path / "saved_models" / name)
     monkeypatch.chdir(tmp_path)
     # on the one device that this process has
     one = tf.distribute.MirroredStrategy
