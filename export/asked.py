@@ -32,33 +32,24 @@ def whole(query: Mapping[str, str], name: str, default: Any = None, **bounds) ->
     Raises:
         Refused: With status 400 if it is no number, 422 if it is out of range.
     """
-    if name not in query:
-        return default
-    try:
-        value = int(query[name])
-    except ValueError:
-        sentence = f"{name} must be a whole number; got {shown(query[name])}."
-        raise Refused(400, sentence) from None
-    return _in_range(whole_number, name, value, **bounds)
+    return _read(query, name, default, int, whole_number, "a whole number", bounds)
 
 
 def real(query: Mapping[str, str], name: str, default: float, **bounds) -> float:
     """A number of a query, or the default; refused as by `whole`."""
+    return _read(query, name, default, float, number, "a number", bounds)
+
+
+def _read(query, name, default, kind, check, what, bounds):
     if name not in query:
         return default
     try:
-        value = float(query[name])
-    except ValueError:
-        sentence = f"{name} must be a number; got {shown(query[name])}."
-        raise Refused(400, sentence) from None
-    return _in_range(number, name, value, **bounds)
-
-
-def _in_range(check, name, value, **bounds):
-    try:
-        return check(name, value, **bounds)
+        return check(name, kind(query[name]), **bounds)
     except UsageError as error:
         raise Refused(422, str(error)) from None
+    except ValueError:
+        sentence = f"{name} must be {what}; got {shown(query[name])}."
+        raise Refused(400, sentence) from None
 
 
 def seed(query: Mapping[str, str]) -> int:

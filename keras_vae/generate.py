@@ -269,9 +269,11 @@ def _check_finished(run):
             f"`{to_type('python -m keras_vae.train --output', run)}`."
         )
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
+        from keras_vae.runs.folder import RunFolder
+
         raise ModelError(
             f"The run in {run} is not finished: it has no decoder yet. Finish it with "
-            f"`{to_type('python -m keras_vae.train --resume --output', run)}`."
+            f"`{RunFolder(run).to_finish}`."
         )
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from keras_vae.config import TrainConfig
-from keras_vae.defaults import CHOSEN, chosen, chosen_flags
+from keras_vae.defaults import CHOSEN, ONE_LEVEL, chosen, chosen_flags
 from keras_vae.errors import UsageError
 
 
@@ -46,6 +46,19 @@ def test_chosen_by_size_number_and_device(image_shape, num_images, gpu, expected
     config = chosen(TrainConfig(), image_shape, num_images, gpu=gpu)
     assert choices(config)[: len(expected)] == expected
     assert chosen(config, (28, 28, 1), 59_000) == config  # nothing is left open
+
+
+def test_objectives_of_one_level_are_those_that_several_cannot_serve():
+    from keras_vae.distributions.levels import TopDownPosterior
+    from keras_vae.objectives.table import OBJECTIVES
+
+    assert not TopDownPosterior.has_log_prob and not TopDownPosterior.factorizes
+    refused = {
+        name
+        for name, kind in OBJECTIVES.items()
+        if kind.needs_log_prob or kind.needs_factorized
+    }
+    assert set(ONE_LEVEL) == refused
 
 
 @pytest.mark.parametrize(

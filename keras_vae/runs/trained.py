@@ -133,6 +133,8 @@ class TrainedRun:
                 **self.config.image_options,
             )
         except UsageError as error:
+            if self.config.dataset != RunFolder(self.run).read()[0].dataset:
+                raise  # it was named, and is itself the mistake
             raise DataError(
                 f"{self.run} was trained on {name}, which is not at hand; say with "
                 "--dataset where it is now."

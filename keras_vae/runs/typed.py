@@ -1,7 +1,6 @@
 """The options of `keras_vae.train` as typed: over a recipe's, a file's or a run's."""
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import tyro
 
 from keras_vae.config import TrainConfig
 from keras_vae.data.image_files import ImageOptions
-from keras_vae.errors import ModelError, UsageError
+from keras_vae.errors import ModelError, UsageError, to_type
 from keras_vae.flags import COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
 from keras_vae.recipes import RECIPES, recipe
@@ -174,8 +173,8 @@ def command_of(config: TrainConfig, refit: dict | None = None) -> str:
     of_prior = {"prior"} | {name for name in FLAGS if FLAGS[name].axis == "prior"}
     options = {name: options[name] for name in options if name in of_prior}
     options |= {name: value for name, value in refit.items() if name != "run"}
-    run = shlex.quote(Path(str(refit.get("run"))).name)
-    return f"python -m keras_vae.refit {run} {as_flags(options)}"
+    run = Path(str(refit.get("run"))).name
+    return f"{to_type('python -m keras_vae.refit', run)} {as_flags(options)}"
 
 
 def _read(path):
