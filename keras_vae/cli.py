@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from keras_vae.errors import KerasVAEError, OutputError, Stopped, UsageError
+from keras_vae.errors import KerasVAEError, OutputError, Stopped, UsageError, to_type
 from keras_vae.files import check_path
 
 Config = TypeVar("Config")
@@ -107,6 +107,19 @@ def conclude(sentence: str, *commands: str) -> None:
           python -m keras_vae.generate a
     """
     print(f"{sentence} Next:", *commands, sep="\n  ", flush=True)
+
+
+def conclude_run(folder: object, formats: Sequence[str], *commands: str) -> None:
+    """Prints how a command ends that wrote a run.
+
+    Args:
+        folder: The run's.
+        formats: What its decoder was exported to.
+        commands: What may be typed beside drawing from it and measuring it.
+    """
+    first = "python -m keras_vae.generate" if "onnx" in formats else "python -m export"
+    both = (to_type(each, folder) for each in (first, "python -m keras_vae.evaluate"))
+    conclude(f"The run is in {folder}.", *both, *commands)
 
 
 @contextlib.contextmanager

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.cli import command, conclude_run, start_tensorflow
 from keras_vae.data import sources
-from keras_vae.errors import UsageError, number, to_type, whole_number
+from keras_vae.errors import UsageError, number, whole_number
 from keras_vae.files import write_text
 from keras_vae.flags import AXES, FLAGS, annotation, one_of
 from keras_vae.runs.folder import RunFolder
@@ -111,11 +111,7 @@ def refit(config: RefitConfig) -> None:
 
         facts = training_facts(folder.path)
         export_decoder(vae, folder.export, options.export, training=facts, verbose=True)
-    generate = "python -m keras_vae.generate"
-    if "onnx" not in options.export:
-        generate = "python -m export"
-    commands = (generate, "python -m keras_vae.evaluate")
-    conclude(f"The run is in {folder}.", *(to_type(c, folder) for c in commands))
+    conclude_run(folder, options.export)
 
 
 def _beside(run, prior):

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from keras_vae.cli import command, conclude, start_tensorflow
+from keras_vae.cli import command, conclude_run, start_tensorflow
 from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
@@ -63,12 +63,8 @@ def train(config: TrainConfig, data: dict | None = None) -> None:
     if config.export != ("none",):
         gc.collect()  # images and model of the training make room
         _export(config, folder)
-    generate = "python -m keras_vae.generate"
-    if "onnx" not in config.export:
-        generate = "python -m export"
-    commands = (generate, "python -m keras_vae.evaluate", "python -m keras_vae.explore")
-    nexts = [to_type(command, folder) for command in commands]
-    conclude(f"The run is in {folder}.", *nexts[:2], f"{nexts[2]} traverse")
+    explore = to_type("python -m keras_vae.explore", folder)
+    conclude_run(folder, config.export, f"{explore} traverse")
 
 
 def _train(config, folder, data):
