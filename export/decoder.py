@@ -26,15 +26,29 @@ def decoder_mean(vae):
     """
     import keras
 
-    inputs = [keras.Input((vae.latent_dim,), name="z", dtype="float32")]
-    if vae.num_classes is not None:
-        inputs.append(keras.Input((), name="label", dtype="int64"))
+    inputs = named_inputs("z", (vae.latent_dim,), vae.num_classes)
     inputs = inputs if len(inputs) > 1 else inputs[0]
     params = in_float32(vae.decoder)(inputs, training=False)
     # `mean` rather than a call of the layer: the model then holds only Keras's own
     # operations, and `decoder.keras` loads without this package.
     images = vae.likelihood.mean(params)  # (batch, H, W, C)
     return keras.Model(inputs, images, name="decoder_mean")
+
+
+def named_inputs(name: str, shape, num_classes: int | None) -> list:
+    """What a network takes, as symbolic tensors: one, and the label of a conditional.
+
+    Args:
+        name: of the first, float32 (batch, *shape).
+        shape: tuple of int.
+        num_classes: of a conditional model, whose second is label, int64 (batch,).
+    """
+    import keras
+
+    inputs = [keras.Input(shape, name=name, dtype="float32")]
+    if num_classes is not None:
+        inputs.append(keras.Input((), name="label", dtype="int64"))
+    return inputs
 
 
 def in_float32(network):
@@ -106,40 +120,41 @@ def decode_function(model, batch: int | None = None):
     Raises:
         ModelError: if an operator inside it draws random numbers.
     """
+
+    def decode(z, *label):
+        return {"images": model([z, *label] if label else z, training=False)}
+
+    return named_function(model.inputs, decode, "decoder", batch)
+
+
+def named_function(inputs, call, part: str, batch: int | None = None):
+    """A function of tensors as a TensorFlow function of named inputs.
+
+    Args:
+        inputs: from `named_inputs`.
+        call: from as many tensors to a dict of tensors.
+        part: what it is of, for the error.
+        batch: the only batch size it takes; None takes any.
+
+    Returns:
+        `tf.function` with an input signature, and with the dict's keys as the names of
+        its outputs.
+
+    Raises:
+        ModelError: if it does not give the same for the same: if an operator inside it
+            draws random numbers.
+    """
     import tensorflow as tf
-
-    if len(model.inputs) == 1:
-
-        def decode(z):  # pyright: ignore
-            return {"images": model(z, training=False)}
-
-    else:
-
-        def decode(z, label):
-            return {"images": model([z, label], training=False)}
 
     signature = [
         tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
+        for tensor in inputs
     ]
-    function = tf.function(decode, input_signature=signature, autograph=False)
-    refuse_random(function, "decoder")
-    return function
-
-
-def refuse_random(function, part: str) -> None:
-    """Refuses a function that does not give the same for the same.
-
-    Args:
-        function: `tf.function` with an input signature.
-        part: what it is of, for the error.
-
-    Raises:
-        ModelError: if an operator inside it draws random numbers.
-    """
+    function = tf.function(call, input_signature=signature, autograph=False)
     for operator in function.get_concrete_function().graph.get_operations():
         if "Random" in operator.type or "Rng" in operator.type:
             raise ModelError(
                 f"The {part} draws random numbers ({operator.type}), so no two runs "
                 f"would agree; remove the random layer from the {part}."
             )
+    return function

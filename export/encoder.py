@@ -6,7 +6,7 @@ the evidence lower bound with the posterior's mean in place of its draws.
 
 import numpy as np
 
-from export.decoder import in_float32, refuse_random, widened
+from export.decoder import in_float32, named_function, named_inputs, widened
 from keras_vae.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def encode_function(model, batch: int | None = None):
     def encode(x, *label):
         return model([x, *label] if label else x, training=False)
 
-    return _function(model.inputs, encode, "encoder", batch)
+    return named_function(model.inputs, encode, "encoder", batch)
 
 
 def score_function(vae):
@@ -97,7 +97,7 @@ def score_function(vae):
             "log_var": log_var,
         }
 
-    return _function(_inputs(vae), score, "model")
+    return named_function(_inputs(vae), score, "model")
 
 
 def golden_encodings(vae, golden: dict) -> dict:
@@ -120,12 +120,7 @@ def golden_encodings(vae, golden: dict) -> dict:
 
 
 def _inputs(vae):
-    import keras
-
-    inputs = [keras.Input(vae.image_shape, name="x", dtype="float32")]
-    if vae.num_classes is not None:
-        inputs.append(keras.Input((), name="label", dtype="int64"))
-    return inputs
+    return named_inputs("x", vae.image_shape, vae.num_classes)
 
 
 def _encoding(vae):
@@ -167,25 +162,3 @@ def _latents_in_float32(latents):
     posterior = keras.saving.deserialize_keras_object(widened(config))
     posterior.set_weights(latents.posterior.get_weights())
     return type(latents)(posterior, latents.prior)
-
-
-def _function(inputs, call, part, batch=None):
-    import tensorflow as tf
-
-    if len(inputs) == 1:
-
-        def function(x):  # pyright: ignore
-            return call(x)
-
-    else:
-
-        def function(x, label):
-            return call(x, label)
-
-    signature = [
-        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor in inputs
-    ]
-    function = tf.function(function, input_signature=signature, autograph=False)
-    refuse_random(function, part)
-    return function

@@ -105,7 +105,7 @@ class Server:
         asked.known(query, names, "parameter")
         seed = asked.seed(query)
         number = asked.whole(query, "num_images", 64, minimum=1, maximum=most)
-        label = asked.whole(query, "label", minimum=0)
+        label = query.get("label")
         temperature = asked.real(query, "temperature", 1.0, minimum=0, maximum=10)
 
         def work():
@@ -120,7 +120,7 @@ class Server:
     async def decode(self, request: Request) -> Response:
         """Images of latents, as JSON, PNG or a NumPy file."""
         asked.known(request.query_params, ("label",), "parameter")
-        label = asked.whole(request.query_params, "label", minimum=0)
+        label = request.query_params.get("label")
         wanted = request.headers.get("accept", "")
 
         def work(body):

@@ -12,8 +12,7 @@ import tyro
 
 from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
-from keras_vae.files import check_file
-from keras_vae.flags import one_of
+from keras_vae.flags import A_CLASS, one_of
 from keras_vae.options import choices
 
 if TYPE_CHECKING:
@@ -32,8 +31,9 @@ class Traverse:
     """Start where this test image is encoded."""
     seed: int | None = None
     """Start at the first image that this seed generates; None is 0."""
-    label: int | None = None
-    """The class to decode as, for a conditional model; None is that of the image."""
+    label: Annotated[str | int | None, A_CLASS] = None
+    """The class to decode as, a number from 0 or a name, for a conditional model; None
+    is that of the image."""
     dimensions: int = 10
     """Rows: latents, 100 at most, by their mean KL divergence over the test images, or
     by the variance of the posterior mean where the divergence is no sum over latents.
@@ -52,8 +52,9 @@ class Interpolate:
     """From this test image to that."""
     seeds: tuple[int, int] | None = None
     """From the first image that this seed generates to that of another; None is 0 1."""
-    label: int | None = None
-    """The class to decode as, for a conditional model; None is that of the image."""
+    label: Annotated[str | int | None, A_CLASS] = None
+    """The class to decode as, a number from 0 or a name, for a conditional model; None
+    is that of the image."""
     path: Annotated[str, one_of(PATHS)] = "spherical"
     """A straight line, or a great circle, which keeps to where the prior draws are."""
     steps: int = 11
@@ -66,9 +67,9 @@ class Interpolate:
 class Attribute:
     """Add the difference of two classes' mean latents to images."""
 
-    from_class: Annotated[int, tyro.conf.arg(name="from")]
-    """The class to leave, a number from 0."""
-    to_class: Annotated[int, tyro.conf.arg(name="to")]
+    from_class: Annotated[str | int, tyro.conf.arg(name="from"), A_CLASS]
+    """The class to leave, a number from 0 or a name."""
+    to_class: Annotated[str | int, tyro.conf.arg(name="to"), A_CLASS]
     """The class to go to."""
     images: tuple[int, ...] = ()
     """Test images to change; none given: the first six of the class to leave."""
@@ -84,8 +85,8 @@ class Attribute:
 class Manifold:
     """Decode the plane of a model with two latents, evenly under the prior."""
 
-    label: int | None = None
-    """The class, for a conditional model."""
+    label: Annotated[str | int | None, A_CLASS] = None
+    """The class, a number from 0 or a name, for a conditional model."""
     steps: int = 20
     """Rows and columns, 100 at most."""
     output: Path = Path("manifold.png")
@@ -185,13 +186,11 @@ def view(
 
 def _check(options):
     """Refuses what can be refused without loading the run."""
+    from keras_vae.pictures.grids import check_picture
+
     animated = not isinstance(options, Manifold | Plots)
     kinds = (".png", ".gif") if animated else (".png",)
-    if options.output.suffix.lower() not in kinds:
-        raise UsageError(
-            f"The output must end in {' or '.join(kinds)}; got {options.output}."
-        )
-    check_file(options.output)
+    check_picture(options.output, kinds)
     if not isinstance(options, Plots):
         whole_number("steps", options.steps, minimum=2, maximum=MOST)
     if isinstance(options, Traverse):

@@ -14,6 +14,8 @@ def one_of(table: str):
     return tyro.conf.arg(metavar="{" + ",".join(choices(table)) + "}")
 
 
+A_CLASS = tyro.conf.arg(metavar="CLASS")  # a number from 0, or a name
+
 COMPONENTS = {  # axis -> its table
     "network": "keras_vae.networks.table.EVERY",
     "posterior": "keras_vae.distributions.table.POSTERIORS",

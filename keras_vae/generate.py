@@ -9,12 +9,14 @@ import dataclasses
 import functools
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
 from tqdm import trange
 
 from keras_vae.cli import command, conclude
+from keras_vae.data.checks import class_number, labels_in_turn
 from keras_vae.distributions.portable_noise import (
     MAX_LATENT_DIM,
     MAX_SEED,
@@ -29,8 +31,9 @@ from keras_vae.errors import (
     first_line,
     to_type,
 )
-from keras_vae.files import check_file
+from keras_vae.flags import A_CLASS
 
+CPU = "CPUExecutionProvider"
 BATCH = 1024  # images decoded in one call: bounds the memory
 MANY = 10_000  # images in a picture that takes more than a second to write
 
@@ -51,8 +54,9 @@ class GenerateConfig:
     """Images in the grid."""
     seed: int = 0
     """Which images: a whole number in [0, 16777216)."""
-    label: int | None = None
-    """The class, for a conditional model; default: all classes in turn."""
+    label: Annotated[str | int | None, A_CLASS] = None
+    """The class, for a conditional model: its name, or its number from 0; default: all
+    classes in turn."""
     temperature: float = 1.0
     """What the noise is multiplied by, at most 10, where the prior is N(0, I): below 1
     for likelier images, and fewer kinds of them."""
@@ -64,7 +68,7 @@ def generate(
     bundle: str | Path,
     num_images: int,
     seed: int = 0,
-    label: int | None = None,
+    label: int | str | None = None,
     temperature: float = 1.0,
     progress: bool = False,
 ) -> np.ndarray:
@@ -76,8 +80,8 @@ def generate(
         bundle: folder with `decoder.onnx`, or a run folder whose `export` has it.
         num_images: int N >= 1.
         seed: int in [0, 2**24).
-        label: class in [0, num_classes) of a conditional model; None takes all classes
-            in turn.
+        label: class of a conditional model, its number in [0, num_classes) or its
+            name; None takes all classes in turn.
         temperature: in [0, 10], by which the noise is multiplied; 1 unless the prior is
             N(0, I).
         progress: whether a bar is shown on a terminal.
@@ -115,6 +119,7 @@ class ExportedDecoder:
     Attributes:
         latent_dim: int D.
         num_classes: int of a conditional model, else None.
+        class_names: their names from class 0 on, or None where they are not known.
         is_normal: whether the prior is N(0, I).
 
     Raises:
@@ -127,14 +132,47 @@ class ExportedDecoder:
     """
 
     def __init__(self, bundle: str | Path):
+        from export.reader import find_bundle, read_bundle
+
         self._bundle = Path(bundle)
-        self._decoder = _session(self._bundle, "decoder.onnx")
+        self._folder = find_bundle(self._bundle)
+        described = (self._folder / "manifest.json").exists()
+        self._described = read_bundle(self._folder) if described else None
+        self._decoder = self._session("decoder.onnx")
         with self._in_one_sentence():
             self.latent_dim, self.num_classes, self.is_normal = _facts(self._decoder)
+        names = self._described and self._described.manifest["class_names"]
+        self.class_names = None if self.num_classes is None else names
 
     @functools.cached_property
     def _generator(self):
-        return _session(self._bundle, "generator.onnx")
+        return self._session("generator.onnx")
+
+    def _session(self, name):
+        import onnxruntime
+
+        from export.reader import check_onnx, read_file
+
+        described = self._described
+        path = described.locate(name) if described else self._folder / name
+        if not path.is_file():
+            _check_finished(self._bundle)
+            run = self._folder.parent if described else self._bundle
+            raise ModelError(
+                f"{self._bundle} holds no {name}; write it with "
+                f"`{to_type('python -m export', run)} --format onnx`."
+            )
+        if described:
+            data = described.read(name)
+        else:  # a decoder on its own
+            data = read_file(path)
+            check_onnx(path, data)
+        onnxruntime.set_default_logger_severity(4)  # what fails is raised
+        try:
+            return onnxruntime.InferenceSession(data, providers=[CPU])
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            reason = first_line(error)
+            raise ModelError(f"ONNX Runtime cannot read {path}: {reason}") from error
 
     def generate(
         self, num_images, seed=0, label=None, temperature=1.0, progress=False
@@ -162,7 +200,9 @@ class ExportedDecoder:
             (z,) = generator.run(["z"], call)
         return z
 
-    def labels(self, num_images: int, label: int | None = None) -> np.ndarray | None:
+    def labels(
+        self, num_images: int, label: int | str | None = None
+    ) -> np.ndarray | None:
         """The class of each image, int64 (N,): one, or all in turn; None without any.
 
         Raises:
@@ -172,13 +212,9 @@ class ExportedDecoder:
             if label is not None:
                 raise UsageError("This decoder takes no label; leave the label out.")
             return None
-        if label is None:
-            return np.arange(num_images, dtype=np.int64) % self.num_classes
-        if not 0 <= label < self.num_classes:
-            raise UsageError(
-                f"The label must be in [0, {self.num_classes}), got {label}."
-            )
-        return np.full(num_images, label, np.int64)
+        if label is not None:
+            label = class_number(label, self.num_classes, self.class_names)
+        return labels_in_turn(label, num_images, self.num_classes).astype(np.int64)
 
     def decode(
         self, z: np.ndarray, labels: np.ndarray | None = None, progress: bool = False
@@ -234,34 +270,6 @@ def _facts(session):
     return latent_dim, num_classes, facts.get("keras_vae.prior") == "standard_normal"
 
 
-def _session(bundle, name):
-    import onnxruntime
-
-    from export.reader import check_onnx, find_bundle, read_bundle, read_file
-
-    folder = find_bundle(bundle)
-    checked = read_bundle(folder) if (folder / "manifest.json").exists() else None
-    path = checked.locate(name) if checked else folder / name
-    if not path.is_file():
-        _check_finished(bundle)
-        run = bundle.parent if (bundle / "manifest.json").exists() else bundle
-        raise ModelError(
-            f"{bundle} holds no {name}; write it with "
-            f"`{to_type('python -m export', run)} --format onnx`."
-        )
-    if checked:
-        data = checked.read(name)
-    else:  # a decoder on its own
-        data = read_file(path)
-        check_onnx(path, data)
-    onnxruntime.set_default_logger_severity(4)  # what fails is raised
-    try:
-        return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class
-        reason = first_line(error)
-        raise ModelError(f"ONNX Runtime cannot read {path}: {reason}") from error
-
-
 def _check_finished(run):
     if not run.exists():
         raise ModelError(
@@ -283,11 +291,14 @@ def run_generate(config: GenerateConfig) -> None:
     Args:
         config: the options.
     """
-    from keras_vae.pictures.grids import columns_of_classes, image_grid, save_png
+    from keras_vae.pictures.grids import (
+        check_picture,
+        columns_of_classes,
+        image_grid,
+        save_png,
+    )
 
-    if config.output.suffix.lower() != ".png":
-        raise UsageError(f"The output is a PNG file; {config.output} must end in .png.")
-    check_file(config.output)
+    check_picture(config.output)
     _check(config.num_images, config.seed, config.temperature)
     decoder = ExportedDecoder(config.run)
     how = config.seed, config.label, config.temperature
@@ -305,7 +316,7 @@ def run_generate(config: GenerateConfig) -> None:
     again = to_type("python -m keras_vae.generate", config.run)
     again += f" --seed {(config.seed + 1) % MAX_SEED}"
     if config.label is not None:
-        again += f" --label {config.label}"
+        again += f" {to_type('--label', config.label)}"
     if config.output != GenerateConfig.output:
         again += f" {to_type('--output', config.output)}"
     where = f"{len(images):,} images of seed {config.seed} are in {config.output}."

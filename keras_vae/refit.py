@@ -40,7 +40,7 @@ class RefitOptions:
     dataset: str | None = None
     """Where the run's images are now, if not where they were; as for train."""
     prior: Annotated[str, one_of(AXES["prior"])] = "flow"
-    """p(z)."""
+    """p(z); standard_normal has nothing to fit."""
     output: Path | None = None
     """The run folder to write; default: RUN-PRIOR, beside RUN."""
     overwrite: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from keras_vae.cli import command, conclude, start_tensorflow
-from keras_vae.errors import UsageError, number, to_type, whole_number
+from keras_vae.errors import OutputError, UsageError, number, to_type, whole_number
 from keras_vae.files import check_file, replaced, sha256_of
 
 OPSET = 17
@@ -61,6 +61,10 @@ def train(config: ExtractorConfig) -> None:
     if config.output.suffix != ".onnx":
         raise UsageError(f"The output {config.output} must end in .onnx.")
     check_file(config.output)
+    if config.output.exists():
+        raise OutputError(
+            f"The output {config.output} exists; choose another, or remove it."
+        )
     start_tensorflow()
     import onnx
     import tensorflow as tf

@@ -10,13 +10,13 @@ from PIL import Image
 
 from export import export_decoder
 from keras_vae.errors import ModelError, UsageError
-from keras_vae.generate import generate, main
+from keras_vae.generate import ExportedDecoder, generate, main
 from keras_vae.model import VAE
 from keras_vae.networks.mlp import mlp
 from tests.readme_tables import ROOT
 
 
-def exported(folder, num_classes=None, prior="standard_normal"):
+def exported(folder, num_classes=None, prior="standard_normal", names=None):
     parts = mlp(
         (6, 5, 1),
         3,
@@ -26,7 +26,8 @@ def exported(folder, num_classes=None, prior="standard_normal"):
         num_classes=num_classes,
     )
     vae = VAE(*parts, num_classes=num_classes, prior=prior)
-    export_decoder(vae, folder / "export", ["onnx"])
+    training = {"data": {"class_names": names}}
+    export_decoder(vae, folder / "export", ["onnx"], training=training)
     return vae
 
 
@@ -67,8 +68,29 @@ def test_conditional_images_follow_the_label(tmp_path):
     np.testing.assert_allclose(images, vae.generate(6, seed=1, label=2), atol=1e-5)
     in_turn = generate(tmp_path, 6, seed=1)
     np.testing.assert_allclose(in_turn[2], images[2], atol=1e-6)
-    with pytest.raises(UsageError, match=r"in \[0, 4\), got 4"):
+    with pytest.raises(UsageError, match="a class from 0 to 3; got 4"):
         generate(tmp_path, 1, label=4)
+
+
+def test_a_class_is_chosen_by_name(tmp_path):
+    vae = exported(tmp_path, 3, names=["1", "2", "a b"])
+    decoder = ExportedDecoder(tmp_path)
+    assert decoder.class_names == ["1", "2", "a b"]
+    for label, name in enumerate(decoder.class_names):
+        images = generate(tmp_path, 3, label=name)
+        np.testing.assert_allclose(images, vae.generate(3, label=label), atol=1e-5)
+    with pytest.raises(UsageError, match="expected one of 1, 2, a b"):
+        generate(tmp_path, 1, label="c")
+
+
+def test_the_next_command_takes_the_same_class(tmp_path, capsys):
+    exported(tmp_path, 3, names=["1", "2", "a b"])
+    output = tmp_path / "grid.png"
+    assert main([str(tmp_path), "--label", "a b", "--output", str(output)]) == 0
+    _, following = capsys.readouterr().out.splitlines()
+    assert (
+        main(shlex.split(following.removeprefix("  python -m keras_vae.generate"))) == 0
+    )
 
 
 def test_prior_other_than_standard_normal_is_sampled(tmp_path):
@@ -152,8 +174,8 @@ def test_command_writes_a_grid_without_tensorflow(run, tmp_path):
         (["--output", "nowhere/grid.png"], "There is no folder nowhere"),
         (["--output", "."], "must end in .png"),
         (["--output", ""], "--output is empty"),
-        (["--output", "grid.jpg"], "grid.jpg must end in .png"),
-        (["--output", "grid"], "grid must end in .png"),
+        (["--output", "grid.jpg"], "must end in .png; got grid.jpg"),
+        (["--output", "grid"], "must end in .png; got grid"),
     ],
 )
 def test_command_line_errors_are_one_line(run, capsys, arguments, message):

@@ -44,6 +44,7 @@ def test_an_extractor_of_ones_own_serves_evaluate(labeled, untrained, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
+        (".", 2, "must end in .onnx"),
         ("out.npz", 2, "must end in .onnx"),
         ("no/out.onnx", 2, "no folder"),
         ("out.onnx --epochs 0", 2, "epochs must be a whole number >= 1"),
@@ -59,3 +60,11 @@ def test_mistakes_are_told_in_one_line(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_replaced(tmp_path, capsys):
+    path = tmp_path / "own.onnx"
+    path.write_text("mine")
+    assert main([str(path), "--dataset", "digits"]) == 5
+    assert "exists; choose another, or remove it" in capsys.readouterr().err
+    assert path.read_text() == "mine"

@@ -3,11 +3,12 @@
 Arrays are checked here; `keras_vae.data.streams` holds batches to the same rules.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_vae.errors import DataError, UsageError, first_line
+from keras_vae.errors import DataError, UsageError, first_line, shown, unknown
 
 NO_LABEL = "A conditional VAE needs a label for each image; got none."
 
@@ -84,6 +85,41 @@ def labels_in_turn(label, number: int, num_classes: int | None) -> np.ndarray:
             f"{np.shape(label)}."
         )
     return np.broadcast_to(label, number)
+
+
+def class_number(
+    label: int | str, num_classes: int, class_names: Sequence[str] | None = None
+) -> int:
+    """The number of a class, which is given by that number or by name.
+
+    A text is first looked up as a name, so that of the folders "1", "2", "3" the one
+    called "1" is meant by "1", and class 1 by 1.
+
+    Args:
+        label: What a person gave.
+        num_classes: How many classes there are.
+        class_names: Their names from class 0 on, where they are known.
+
+    Raises:
+        UsageError: If there is no such class.
+
+    Example:
+        >>> class_number("dogs", 2, ["cats", "dogs"]), class_number("0", 2)
+        (1, 0)
+    """
+    names = list(class_names or ())
+    try:
+        number = names.index(label) if label in names else int(label)
+    except ValueError:
+        if names:
+            raise unknown("class", label, names) from None
+        number = -1
+    if not 0 <= number < num_classes:
+        raise UsageError(
+            f"The label must be a class from 0 to {num_classes - 1}"
+            f"{' or its name' if names else ''}; got {shown(label)}."
+        )
+    return number
 
 
 def checked_weights(sample_weight, number: int) -> np.ndarray:

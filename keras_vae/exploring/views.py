@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from keras_vae.data.checks import class_number
 from keras_vae.distributions.priors import StandardNormal
 from keras_vae.errors import UsageError
 from keras_vae.exploring import paths
@@ -25,7 +26,7 @@ def traverse(
     *,
     image: int | None,
     seed: int | None,
-    label: int | None,
+    label: int | str | None,
     dimensions: int,
     steps: int,
 ) -> Table:
@@ -78,7 +79,7 @@ def interpolate(
     *,
     images: tuple[int, int] | None,
     seeds: tuple[int, int] | None,
-    label: int | None,
+    label: int | str | None,
     path: str,
     steps: int,
 ) -> Table:
@@ -124,8 +125,8 @@ def interpolate(
 def attribute(
     trained: TrainedRun,
     *,
-    from_class: int,
-    to_class: int,
+    from_class: int | str,
+    to_class: int | str,
     images: tuple[int, ...],
     strength: float,
     steps: int,
@@ -134,7 +135,7 @@ def attribute(
 
     Args:
         trained: The run, of a model that is not conditional.
-        from_class: The class to leave.
+        from_class: The class to leave, by number or name.
         to_class: The class to go to.
         images: Test images; none given: the first six of the class to leave.
         strength: How many times the difference is added in the last column.
@@ -154,6 +155,11 @@ def attribute(
             "This model is conditional: its class is chosen with --label of traverse, "
             "interpolate or manifold, not by an attribute."
         )
+    num_classes = trained.source.num_classes or 0
+    from_class, to_class = (
+        class_number(end, num_classes, trained.data["class_names"])
+        for end in (from_class, to_class)
+    )
     direction = paths.class_direction(trained.mean, labels, from_class, to_class)
     chosen = images or np.flatnonzero(labels == from_class)[:6]
     chosen = [trained.check_image(index) for index in chosen]
@@ -170,7 +176,7 @@ def attribute(
     )
 
 
-def manifold(trained: TrainedRun, *, label: int | None, steps: int) -> Table:
+def manifold(trained: TrainedRun, *, label: int | str | None, steps: int) -> Table:
     """Decodes the plane of two latents on quantiles of the prior.
 
     Kingma & Welling (2014), figure 4.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae.files import replaced
+from keras_vae.pictures.grids import OURS
 
 CLEARANCE = 0.055  # between the names of classes, as a share of the plane
 
@@ -41,7 +42,7 @@ def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -
     ):
         draw(axes)
     with replaced(Path(path)) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", metadata={"Software": OURS})
 
 
 def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")):

@@ -2,15 +2,18 @@
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from keras_vae.errors import diverged
-from keras_vae.files import replaced
+from keras_vae.errors import OutputError, UsageError, diverged
+from keras_vae.files import check_file, replaced
 
+OURS = "keras_vae"  # in each picture: the program that may replace it
 GAP = 2  # pixels between images, before enlargement
 TARGET_WIDTH = 960  # small grids are enlarged by a whole factor up to about this
 
@@ -116,6 +119,39 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
+def check_picture(path: Path, kinds: Sequence[str] = (".png",)) -> None:
+    """Refuses what can be the path of no picture to write, and somebody's file.
+
+    A picture that is there already is replaced only if this program made it, which is
+    written in it.
+
+    Args:
+        path: A file that need not exist.
+        kinds: The endings that it may have.
+
+    Raises:
+        UsageError: If it ends in another way, or as `check_file`.
+        OutputError: As `check_file`, or if there is a file that is not ours.
+    """
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"The output must end in {' or '.join(kinds)}; got {path}.")
+    check_file(path)
+    if os.path.lexists(path) and not _is_ours(path):
+        raise OutputError(
+            f"The output {path} exists, and is no picture of this program; choose "
+            "another --output, or remove it."
+        )
+
+
+def _is_ours(path):
+    try:
+        with Image.open(path, formats=("PNG", "GIF")) as found:
+            facts = found.info
+    except Exception:  # a stranger's file: anything may be wrong with it
+        return False
+    return facts.get("Software") == OURS or facts.get("comment") == OURS.encode()
+
+
 def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> None:
     """Writes a picture, enlarged by a whole factor where it is small.
 
@@ -134,7 +170,10 @@ def save_png(array: np.ndarray, path: Path | str, *, enlarge: bool = True) -> No
 def png(array: np.ndarray, *, enlarge: bool = True) -> bytes:
     """A picture as a PNG file holds it; see `save_png`."""
     file = io.BytesIO()
-    as_picture(_enlarged(array) if enlarge else array).save(file, format="PNG")
+    facts = PngInfo()
+    facts.add_text("Software", OURS)
+    picture = as_picture(_enlarged(array) if enlarge else array)
+    picture.save(file, format="PNG", pnginfo=facts)
     return file.getvalue()
 
 
@@ -163,6 +202,7 @@ def save_gif(frames: Sequence[np.ndarray], path: Path | str, seconds=0.1) -> Non
             append_images=others,
             duration=durations,
             loop=0,
+            comment=OURS.encode(),
         )
 
 

@@ -12,6 +12,7 @@ from keras import ops
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
 from keras_vae.data.batches import checked_arrays
+from keras_vae.data.checks import class_number
 from keras_vae.data.splits import Split
 from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
@@ -235,7 +236,9 @@ class TrainedRun:
         self.vae.refresh_prior()
         return self.vae.latents.draw(seed, num)
 
-    def check_label(self, label: int | None, image: int | None = None) -> int | None:
+    def check_label(
+        self, label: int | str | None, image: int | None = None
+    ) -> int | None:
         """The class to decode as; None for a model that is not conditional."""
         number = self.vae.num_classes
         if number is None:
@@ -245,12 +248,13 @@ class TrainedRun:
         if label is None and image is not None:
             labels = self.source.test.labels
             label = None if labels is None else int(labels[image])
-        if label is None or not 0 <= label < number:
+        if label is None:
+            names = self.data["class_names"] or [f"0 to {number - 1}"]
             raise UsageError(
-                f"This model is conditional: choose a class from 0 to {number - 1} "
-                f"with --label; got {label}."
+                "This model is conditional: choose a class with --label, one of "
+                f"{', '.join(names)}."
             )
-        return label
+        return class_number(label, number, self.data["class_names"])
 
     def decode(self, z: np.ndarray, label: int | None = None) -> np.ndarray:
         """Mean images (..., H, W, C) of latents (..., D)."""

@@ -119,9 +119,11 @@ def test_conditional_model_decodes_as_the_class(conditional):
     other = view(conditional, Traverse(image=4, label=int(label + 1) % 3))
     np.testing.assert_array_equal(own.images, same.images)
     assert np.abs(own.images - other.images).max() > 1e-3
-    for options in (Traverse(), Interpolate(), Interpolate(label=3)):
-        with pytest.raises(UsageError, match="choose a class from 0 to 2 with --label"):
+    for options in (Traverse(), Interpolate()):
+        with pytest.raises(UsageError, match="choose a class with --label, one of"):
             view(conditional, options)
+    with pytest.raises(UsageError, match="a class from 0 to 2"):
+        view(conditional, Interpolate(label=3))
     with pytest.raises(UsageError, match="not by an attribute"):
         view(conditional, Attribute(0, 1))
     with pytest.raises(UsageError, match="has a GaussianMixture"):
@@ -135,7 +137,8 @@ def test_conditional_model_decodes_as_the_class(conditional):
         (Interpolate(images=(0, -1)), "numbered from 0 to 19; got -1"),
         (Traverse(label=1), "takes no label"),
         (Traverse(seed=2**24), "The seed must be"),
-        (Attribute(0, 5), "No image has class 5"),
+        (Attribute(0, 5), "a class from 0 to 2 or its name; got 5"),
+        (Attribute("top", "botom"), "Unknown class 'botom'.* Did you mean 'bottom'"),
         (Manifold(), "latent_dim 2; this run has 4"),
     ],
 )

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vae.errors import DivergedError
+from keras_vae.errors import DivergedError, OutputError
+from keras_vae.pictures.charts import save_charts
 from keras_vae.pictures.grids import (
+    check_picture,
     image_grid,
     pair_grid,
     picture,
@@ -29,6 +31,33 @@ def test_a_picture_is_the_png_that_would_be_written(tmp_path):
     save_png(image_grid(images, 2), tmp_path / "grid.png")
     saved = np.asarray(Image.open(tmp_path / "grid.png"))
     np.testing.assert_array_equal(np.asarray(picture(images, 2)), saved)
+
+
+@pytest.mark.parametrize("kind", ["png", "gif", "chart"])
+def test_a_picture_replaces_one_of_this_program_and_nothing_else(kind, tmp_path):
+    path = tmp_path / ("a.gif" if kind == "gif" else "a.png")
+    grid = np.zeros((4, 5, 1), np.uint8)
+    save = {
+        "png": lambda: save_png(grid, path),
+        "gif": lambda: save_gif([grid, grid + 9, grid + 8], path),
+        "chart": lambda: save_charts([lambda axes: axes.plot([1, 2])], path),
+    }[kind]
+    kinds = (".png", ".gif")
+    check_picture(path, kinds)
+    save()
+    check_picture(path, kinds)
+    Image.new("L", (5, 4)).save(path)  # as another program would
+    for content in (path.read_bytes(), b"", b"\x89PNG keras_vae"):
+        path.write_bytes(content)
+        with pytest.raises(OutputError, match="exists, and is no picture of this"):
+            check_picture(path, kinds)
+        assert path.read_bytes() == content
+
+
+def test_a_link_is_no_picture_of_ours(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="choose another --output"):
+        check_picture(tmp_path / "a.png")
 
 
 def test_pairs_stand_left_and_right():

@@ -47,9 +47,12 @@ def test_a_class_is_chosen_without_the_images(untrained, tmp_path):
     folder = untrained(tmp_path, conditional=True)
     text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")
     (folder / "config.json").write_text(text)
-    assert TrainedRun(folder).check_label(2) == 2
-    with pytest.raises(UsageError, match="choose a class from 0 to 2"):
-        TrainedRun(folder).check_label(3)
+    trained = TrainedRun(folder)
+    assert [trained.check_label(each) for each in (2, "2", "bottom")] == [2, 2, 2]
+    with pytest.raises(UsageError, match="from 0 to 2 or its name; got 3"):
+        trained.check_label(3)
+    with pytest.raises(UsageError, match="one of top, middle, bottom"):
+        trained.check_label(None)
 
 
 def test_dynamic_binarization_shows_what_the_model_sees(untrained, tmp_path):
