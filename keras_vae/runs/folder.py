@@ -94,8 +94,10 @@ class RunFolder:
             ModelError: If there is no config.json, or it is not one of a run.
         """
         if not self.config.is_file():
+            what = "is not a finished run: it has no config.json"
+            what = what if self.path.exists() else "does not exist"
             raise ModelError(
-                f"{self} is not a finished run: it has no config.json. Train one with "
+                f"{self} {what}. Train a run there with "
                 f"`{to_type('python -m keras_vae.train --output', self)}`."
             )
         config, data = read_config(self.config)
