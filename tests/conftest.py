@@ -1,5 +1,7 @@
+import gc
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,23 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_graphs():
+    """Lets go of what TensorFlow keeps of each training's graph, after each file.
+
+    Any use of `tf.custom_gradient`, as in the optimizers of Keras, leaves a function in
+    a registry, and with it the graph (TensorFlow's issue 97697): gigabytes in a run.
+    """
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import ops
+
+        registry = ops.gradient_registry._registry
+        for name in [name for name in registry if name.startswith("CustomGradient-")]:
+            del registry[name]
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
