@@ -17,6 +17,7 @@ from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
 from keras_vae.errors import ModelError, number, to_type, unknown, whole_number
+from keras_vae.files import nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def run_export(config: ExportConfig) -> None:
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
     if not config.run.is_dir():
-        raise ModelError(f"There is no run folder {config.run}.")
+        raise ModelError(f"There is no run folder {config.run}.{nearest(config.run)}")
     if config.benchmark:
         from export.benchmark import benchmark
 
@@ -108,7 +109,13 @@ def run_export(config: ExportConfig) -> None:
         verbose=True,
         **options,
     )
-    conclude(f"The decoder is in {folder}.", to_type("python -m export verify", folder))
+    check = to_type("python -m export verify", folder)
+    if any(FORMATS[name].program for name in config.format):
+        check += " --trust"
+    serve = (
+        [to_type("python -m export serve", folder)] if "web" in config.format else []
+    )
+    conclude(f"The decoder is in {folder}.", check, *serve)
 
 
 def run_verify(config: VerifyConfig) -> None:

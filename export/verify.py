@@ -95,7 +95,9 @@ def _check(bundle, golden, artifact, runtime, trust):
     entry = bundle.manifest["artifacts"][artifact]
     row = FORMATS[entry["format"]]
     if row.program and not trust:
-        return Check(runtime, artifact, None, note="a program: runs with --trust only")
+        return Check(
+            runtime, artifact, None, note="not run, as it is a program: --trust runs it"
+        )
     try:
         module = load_runtime(runtime)
     except ImportError as error:
@@ -152,6 +154,6 @@ def table(checks: list[Check]) -> str:
         if check.error is not None:
             text = f"largest difference {check.error:.1e}"
         if check.latents is not None:
-            text += ", z identical" if check.latents else ", z not identical"
+            text += ", z identical" if check.latents else ", z to the last digits"
         lines.append(f"{check.runtime:<12} {check.artifact:<20} {text}")
     return "\n".join(lines)

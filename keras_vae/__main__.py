@@ -34,7 +34,7 @@ First, in a minute, a model of 5,000 digits and a picture of what it draws:
   {train} --dataset digits --epochs 20 --output first
   python -m keras_vae.generate first
 
-Tab completes flags after this (zsh and fish alike):
+Tab completes flags after this (write zsh or fish where that is the shell):
 
   alias {completed_name(train)}='{train}'
   source <({train} --tyro-print-completion bash)"""

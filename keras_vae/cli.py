@@ -287,7 +287,14 @@ def _explained(message, hints):
     if unknown := re.match(r"Unrecognized options: ([^,]*)", message):
         near = re.search(r"meant:\W+(--[\w-]+)", hints)
         near = f" Did you mean {near[1]}?" if near else ""
-        return f"Unknown option {unknown[1].strip()}.{near} See --help."
+        kind = "option" if unknown[1].startswith("-") else "argument"
+        return f"Unknown {kind} {unknown[1].strip()}.{near} See --help."
+    if missing := re.match(r"Missing from .*?: (.*)", message):
+        names = re.findall(r"(?:^|\(required\) )(\S+)", missing[1])
+        verb = "is" if len(names) == 1 else "are"
+        return f"{' and '.join(names)} {verb} missing. See --help."
+    if choice := re.match(r"Expected one of \{(.*)\}", message):
+        return f"What to do is missing: one of {choice[1]}. See --help."
     if wrong := re.match(r"Error parsing (--[\w-]+): .*from \[(.*?)\]", message):
         value = wrong[2].replace("', '", " ")
         advice = "See --help."

@@ -67,7 +67,8 @@ def evaluate(config: EvaluateConfig) -> None:
     Where the factors that images were made from are known, so are the scores of
     disentanglement, of all test images; an export names the latents by them.
     The keys of the last importance estimate stand at the top; `estimates` keeps the
-    last nll of each estimator, to be compared.
+    last nll of each estimator, to be compared. One of more samples of as many images
+    is kept, where there is one.
 
     Args:
         config: The options.
@@ -120,9 +121,13 @@ def evaluate(config: EvaluateConfig) -> None:
         "unit": "nats per image",
         **summary(vae, estimates),
     }
-    metrics = _merged(earlier, report)
-    write_text(path, json.dumps(metrics, indent=2) + "\n")
     print(_sentence(report), flush=True)
+    metrics, finer = earlier, _finer(earlier, report)
+    if finer is None:
+        metrics = _merged(earlier, report)
+        write_text(path, json.dumps(metrics, indent=2) + "\n")
+    else:
+        print(f"{path} keeps its estimate of {_samples(finer)}.", flush=True)
     if run.source.factors is not None:
         scores = _factor_scores(run, config.seed)
         metrics |= {"disentanglement": scores}
@@ -191,6 +196,15 @@ def _earlier(path):
         ) from error
 
 
+def _finer(metrics, report):
+    """The samples of an estimate of the same kind that is finer, or None."""
+    before = metrics["estimates"].get(report["estimator"])
+    if before is None or before["num_images"] < report["num_images"]:
+        return None
+    more = before["num_samples"] > report["num_samples"]
+    return before["num_samples"] if more else None
+
+
 def _merged(metrics, report):
     """The metrics of a run with those of a report."""
     kept = ("num_images", "num_samples", "nll", "nll_standard_error")
@@ -202,11 +216,15 @@ def _merged(metrics, report):
     return metrics | {"estimates": estimates}
 
 
+def _samples(number):
+    return "1 sample" if number == 1 else f"{number:,} samples"
+
+
 def _sentence(report):
     text = (
         f"{report['split']}: nll {report['nll']:.2f} +- "
         f"{report['nll_standard_error']:.2f} nats per image "
-        f"({report['estimator']}, {report['num_samples']} samples, "
+        f"({report['estimator']}, {_samples(report['num_samples'])}, "
         f"{report['num_images']} images, {report['binarization']} pixels)"
     )
     text += f"; elbo {report['elbo']:.2f}"

@@ -101,6 +101,7 @@ class Plots:
     """The .png to write."""
 
 
+@tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
 @dataclasses.dataclass(frozen=True)
 class ExploreConfig:
     """Look into the latent space of a trained model.
@@ -118,7 +119,7 @@ class ExploreConfig:
     ]
     """What to show; each has its own --help after it."""
     dataset: str | None = None
-    """Where the run's images are now, if not where they were; before the picture."""
+    """Where the run's images are now, if not where they were."""
 
 
 def explore(config: ExploreConfig) -> None:
@@ -149,9 +150,19 @@ def explore(config: ExploreConfig) -> None:
         table = view(trained, options)
         title = table.title
         table.save(options.output)
-    again = to_type("python -m keras_vae.explore", config.run)
-    other = "plots" if isinstance(options, Interpolate) else "interpolate"
-    conclude(f"{title}: {options.output}.", f"{again} {other}")
+    conclude(f"{title}: {options.output}.", _other(config, trained))
+
+
+def _other(config, trained):
+    """The command for another picture of the run."""
+    other = "interpolate" if isinstance(config.picture, Traverse) else "traverse"
+    command = f"{to_type('python -m keras_vae.explore', config.run)} {other}"
+    if config.dataset is not None:
+        command = to_type(f"{command} --dataset", config.dataset)
+    if trained.vae.num_classes is not None:
+        label = vars(config.picture).get("label")
+        command = to_type(f"{command} --label", 0 if label is None else label)
+    return command
 
 
 def view(

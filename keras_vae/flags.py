@@ -82,7 +82,7 @@ def annotation(name, flag):
 
     def text(value):
         if value is None:
-            return "chosen from the images"
+            return "off" if flag.axis == "optimizer" else "chosen from the images"
         return " ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
     components: dict[str, list[str]] = {}  # by default

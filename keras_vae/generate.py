@@ -31,6 +31,7 @@ from keras_vae.errors import (
     first_line,
     to_type,
 )
+from keras_vae.files import nearest
 from keras_vae.flags import A_CLASS
 
 CPU = "CPUExecutionProvider"
@@ -210,7 +211,10 @@ class ExportedDecoder:
         """
         if self.num_classes is None:
             if label is not None:
-                raise UsageError("This decoder takes no label; leave the label out.")
+                raise UsageError(
+                    "This decoder takes no label, as its model was not trained with "
+                    "--conditional; leave the label out."
+                )
             return None
         if label is not None:
             label = class_number(label, self.num_classes, self.class_names)
@@ -274,7 +278,7 @@ def _check_finished(run):
     if not run.exists():
         raise ModelError(
             f"There is no run folder {run}; train one with "
-            f"`{to_type('python -m keras_vae.train --output', run)}`."
+            f"`{to_type('python -m keras_vae.train --output', run)}`.{nearest(run)}"
         )
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
         from keras_vae.runs.folder import RunFolder
@@ -315,6 +319,8 @@ def run_generate(config: GenerateConfig) -> None:
     save_png(grid, config.output)
     again = to_type("python -m keras_vae.generate", config.run)
     again += f" --seed {(config.seed + 1) % MAX_SEED}"
+    if config.num_images != GenerateConfig.num_images:
+        again += f" --num-images {config.num_images}"
     if config.label is not None:
         again += f" {to_type('--label', config.label)}"
     if config.output != GenerateConfig.output:

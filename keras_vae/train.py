@@ -63,8 +63,9 @@ def train(config: TrainConfig, data: dict | None = None) -> None:
     if config.export != ("none",):
         gc.collect()  # images and model of the training make room
         _export(config, folder)
-    explore = to_type("python -m keras_vae.explore", folder)
-    conclude_run(folder, config.export, f"{explore} traverse")
+    explore = f"{to_type('python -m keras_vae.explore', folder)} traverse"
+    explore += " --label 0" if config.conditional else ""
+    conclude_run(folder, config.export, explore)
 
 
 def _train(config, folder, data):
@@ -88,11 +89,10 @@ def _train(config, folder, data):
         check_resumable(config, facts, resumed)
         config = dataclasses.replace(config, resume=False)
         writing = folder.resumed(config, facts)
-        done = resumed.model.is_file() and resumed.read()[0].epochs == config.epochs
-        how = "is resumed, with the options it has."
-        if done:
-            how = "has all its epochs: what follows them is done anew; see --epochs."
-        print(f"{folder} {how}", flush=True)
+        if _is_done(resumed, config):
+            print(f"{folder} has all its {config.epochs} epochs; see --epochs.")
+            return
+        print(f"{folder} is resumed, with the options it has.", flush=True)
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))
@@ -138,12 +138,21 @@ def _train(config, folder, data):
             epoch = best.restore(vae)
             print(f"The weights are those of epoch {epoch}, with the least val_loss.")
         save_model(vae, run)
-    report = elbo_report(vae, config, source)
+    report = elbo_report(vae, config, source) | {"epochs": config.epochs}
     write_text(folder.metrics, json.dumps(report, indent=2) + "\n")
     print(
         "test: elbo {elbo:.2f} = log_likelihood {log_likelihood:.2f} - kl_divergence "
         "{kl_divergence:.2f} nats per image".format(**report)
     )
+
+
+def _is_done(run, config):
+    """Whether nothing is left but the export, which a kill may have cut short."""
+    try:
+        metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
+        return run.model.is_file() and metrics["epochs"] == config.epochs
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _scope(strategy, batch_size):
@@ -182,7 +191,7 @@ def _chosen(config, source):
     given, num_images = config, len(source.train)
     gpu = bool(tf.config.list_physical_devices("GPU"))
     config = chosen(given, source.image_shape, num_images, gpu=gpu)
-    if flags := chosen_flags(given, config):
+    if not given.resume and (flags := chosen_flags(given, config)):
         shape = "x".join(map(str, source.image_shape))
         print(f"Chosen for {num_images:,} images of {shape}: {flags}", flush=True)
     return config

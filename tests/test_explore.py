@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_command_writes_png_and_gif(run, tmp_path, arguments):
     assert {path.name for path in tmp_path.iterdir()} == {"picture.png", "picture.gif"}
 
 
+def test_the_next_command_keeps_the_class_and_the_images(
+    untrained, rows, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    untrained(tmp_path, conditional=True)
+    words = [".", "traverse", "--steps", "2", "--label", "top", "--dataset", str(rows)]
+    for picture in ("interpolate", "traverse"):
+        assert main(words) == 0
+        command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+        words = command[3:]
+        options = ["--dataset", str(rows), "--label", "top"]
+        assert command == ["python", "-m", "keras_vae.explore", ".", picture, *options]
+
+
 def test_command_draws_charts_with_the_same_bytes(run, tmp_path):
     for name in ("a.png", "b.png"):
         assert main([str(run), "plots", "--output", str(tmp_path / name)]) == 0
@@ -78,7 +93,10 @@ def test_command_draws_charts_with_the_same_bytes(run, tmp_path):
         ("interpolate --path sperical", "Did you mean 'spherical'?"),
         ("attribute --from 0 --to 1 --strength nan", "strength must be a number >= 0"),
         ("attribute --from 0", "--to"),
-        ("bogus", "bogus"),
+        ("attribute", "--from and --to are missing. See --help."),
+        ("travers", "Unknown argument travers. See --help."),
+        ("", "What to do is missing: one of traverse, interpolate, attribute,"),
+        ("traverse --dataset few.npz --steps 1", "steps must be a whole number"),
     ],
 )
 def test_command_says_in_one_line_what_is_wrong(capsys, arguments, message):

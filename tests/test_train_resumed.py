@@ -68,7 +68,7 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
         assert np.isfinite(other).all() and other.shape == last.shape
         assert not last_is_best or np.array_equal(last, other)
     assert main(["--resume", "--output", str(cut)]) == 0
-    assert f"{cut} has all its epochs: what follows" in capsys.readouterr().out
+    assert f"{cut} has all its 3 epochs; see --epochs." in capsys.readouterr().out
     assert history(cut) == history(whole)
 
 

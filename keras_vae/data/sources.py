@@ -258,7 +258,7 @@ def files(name: str, options: ImageOptions) -> RawSource:
     if path.is_dir() and not prepared and not array_files.has_idx_files(path):
         return image_folders.read_folder(path, options)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; see --dataset.")
+        raise DataError(f"{path}: no such file or folder.")
     options.check_unused(name)
     if prepared:
         return from_tfds.read_version(path)

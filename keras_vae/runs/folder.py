@@ -99,6 +99,7 @@ class RunFolder:
             raise ModelError(
                 f"{self} {what}. Train a run there with "
                 f"`{to_type('python -m keras_vae.train --output', self)}`."
+                f"{files.nearest(self.path)}"
             )
         config, data = read_config(self.config)
         if wrong := wrong_facts(data):

@@ -133,17 +133,20 @@ class TrainedRun:
                 validation_images=self.config.validation_images,
                 **self.config.image_options,
             )
-        except UsageError as error:
-            if self.config.dataset != RunFolder(self.run).read()[0].dataset:
-                raise  # it was named, and is itself the mistake
+        except (UsageError, DataError) as error:
+            named = self.config.dataset != RunFolder(self.run).read()[0].dataset
+            path = sources.location(self.config.dataset)
+            if named or (path is not None and path.exists()):
+                raise  # it is itself the mistake, or is damaged
+            files = ", a folder of its four IDX files" if name == "mnist" else ""
             raise DataError(
                 f"{self.run} was trained on {name}, which is not at hand; say with "
-                "--dataset where it is now."
+                f"--dataset where it is now{files}."
             ) from error
         if source.name != name:
             raise DataError(
-                f"The run was trained on {name}, but {self.config.dataset} is now "
-                f"{source.name}; make {name} available again."
+                f"{self.run} was trained on {name}, and {self.config.dataset} is "
+                f"{source.name}; say with --dataset where {name} is now."
             )
         before = self.data["num_images"], tuple(self.data["image_shape"])
         if before != (len(source.train), source.image_shape):

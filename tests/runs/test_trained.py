@@ -25,7 +25,7 @@ def test_relevance_without_the_images_is_what_evaluate_found(untrained, tmp_path
     text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")
     (folder / "config.json").write_text(text)
     (folder / "metrics.json").write_text('{"latent_variances": [0.1, 2, 3]}')
-    with pytest.raises(DataError, match="gone.npz"):  # not one for each latent
+    with pytest.raises(DataError, match="not at hand"):  # not one for each latent
         _ = TrainedRun(folder).relevance
     known = [0.1, 0.4, 0.2, 0.3]
     (folder / "metrics.json").write_text(json.dumps({"latent_variances": known}))
@@ -38,6 +38,9 @@ def test_images_that_were_moved_are_named(untrained, rows, tmp_path):
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace(str(rows), "emoji"))
     with pytest.raises(DataError, match="say with --dataset where it is now"):
+        _ = TrainedRun(folder).source
+    (folder / "config.json").write_text(text.replace("rows.npz", "gone.npz"))
+    with pytest.raises(DataError, match="not at hand; say with --dataset where it is"):
         _ = TrainedRun(folder).source
     trained = TrainedRun(folder, str(rows))
     assert len(trained.images) == len(trained.mean)
@@ -67,7 +70,9 @@ def test_other_data_than_that_of_the_run_is_refused(untrained, rows, tmp_path):
     text = (folder / "config.json").read_text().replace("rows.npz", "other.npz")
     text = text.replace(str(rows.parent), str(tmp_path))
     (folder / "config.json").write_text(text)
-    with pytest.raises(DataError, match="was trained on rows, but"):
+    with pytest.raises(
+        DataError, match="was trained on rows, and .* is other; say with"
+    ):
         _ = TrainedRun(folder).images
 
 
