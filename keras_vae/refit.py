@@ -150,13 +150,15 @@ def _refit(config, options, data, folder):
     check_memory(options, source.image_shape, len(source.train))
     vae = with_prior(run.vae, options, data)
     batch_size = min(config.batch_size, len(source.train))
-    few = math.ceil(STEPS / (len(source.train) // batch_size))
+    steps = len(source.train) // batch_size
+    few = math.ceil(STEPS / steps)
     how = {
         "epochs": config.epochs or max(EPOCHS, few),
         "batch_size": batch_size,
         "learning_rate": config.learning_rate,
         "seed": config.seed,
     }
+    print(f"{how['epochs']:,} epochs of {steps:,} steps.", flush=True)
     data = data | {"refit": {"run": str(config.run), **how}}
     # apart: a training could not go on where this was cut
     with folder.written(options, data, apart=True) as new:

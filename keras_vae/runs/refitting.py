@@ -30,6 +30,8 @@ from keras_vae.training.optimizers import schedule
 from keras_vae.training.progress import duration
 from keras_vae.training.tracing import each_model_once
 
+LINES = 20  # that a fit prints, about
+
 
 def with_prior(vae: VAE, config: TrainConfig, data: dict) -> VAE:
     """A trained model with another prior, whose weights are fresh.
@@ -88,7 +90,7 @@ def fit_prior(
         batch_size: int, images in a step; more than there are is all of them.
         learning_rate: float > 0, of the first step.
         seed: int in [0, 2**24), of noise and order.
-        verbose: bool, whether to print a line for each epoch.
+        verbose: bool, whether to print how it goes: `LINES` lines, or few more.
 
     Returns:
         For each epoch a dict: `epoch`, from 1; `seconds`; `loss`, the mean of -log p(z)
@@ -127,7 +129,7 @@ def fit_prior(
             best, weights = row["val_loss"], vae.prior.get_weights()
         seconds = time.monotonic() - start
         rows.append({"epoch": epoch, "seconds": seconds, **row})
-        if verbose:
+        if verbose and (epoch in (2, epochs) or epoch % math.ceil(epochs / LINES) == 0):
             print(_line(rows, epochs), flush=True)
     if weights is not None:
         vae.prior.set_weights(weights)
