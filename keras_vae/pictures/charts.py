@@ -14,6 +14,7 @@ from keras_vae.files import replaced
 from keras_vae.pictures.grids import OURS
 
 CLEARANCE = 0.055  # between the names of classes, as a share of the plane
+SHORT = 5  # letters of a name that has room in the plane
 
 
 def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -> None:
@@ -48,6 +49,9 @@ def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -
 def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")):
     """Draws where images are encoded, colored by class.
 
+    Classes are named at their middles; where a name is long, by their numbers, and a
+    legend beside the plane gives the names.
+
     Args:
         axes: matplotlib `Axes`.
         points: float (N, 2).
@@ -79,19 +83,28 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
     axes.scatter(*points.T, c=np.asarray(colors)[rank], **style)
     medians = [np.median(points[rank == k], axis=0) for k in range(len(classes))]
     middles = apart(np.array(medians), CLEARANCE * np.ptp(points, axis=0).max())
-    for index, label in enumerate(classes):
-        name = str(class_names[label] if class_names else label)
+    names = [str(class_names[label] if class_names else label) for label in classes]
+    short = max(map(len, names)) <= SHORT
+    for index, (label, name) in enumerate(zip(classes, names, strict=True)):
         axes.annotate(
-            name,
+            name if short else str(label),
             middles[index],
             ha="center",
             va="center",
             weight="bold",
             bbox={"boxstyle": "round", "fc": "white", "ec": colors[index], "lw": 2},
         )
-        axes.scatter([], [], color=colors[index], label=name)
-    if len(classes) <= 20:  # otherwise there is no room
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        entry = name if short else f"{label}  {name}"
+        axes.scatter([], [], color=colors[index], label=entry)
+    many = len(classes) > 20
+    if not (short and many):  # many short names stand at the middles alone
+        axes.legend(
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            frameon=False,
+            fontsize="x-small" if many else None,
+            ncols=math.ceil(len(classes) / 40),
+        )
 
 
 def apart(points: np.ndarray, distance: float) -> np.ndarray:
@@ -125,7 +138,8 @@ def apart(points: np.ndarray, distance: float) -> np.ndarray:
 def draw_relevance(axes, values, active, name="KL divergence, nats per image"):
     """Draws bars, the highest first, one for each latent.
 
-    Latents that are not in use are drawn grey.
+    Latents that are not in use are drawn grey. More than 50 go by their ranks, from 0,
+    instead of their names.
 
     Args:
         axes: matplotlib `Axes`.
@@ -135,14 +149,16 @@ def draw_relevance(axes, values, active, name="KL divergence, nats per image"):
     """
     order = np.argsort(-values, kind="stable")
     colors = ["tab:blue" if used else "silver" for used in active[order]]
-    axes.bar(range(len(values)), values[order], color=colors)
+    many = len(values) > 50
+    axes.bar(range(len(values)), values[order], 1 if many else 0.8, color=colors)
     axes.set_title(f"Latents: {active.sum()} of {len(values)} active")
     axes.set_ylabel(name)
     axes.set_xlabel("latent, most relevant first")
-    step = math.ceil(len(values) / 50)  # names that have room
-    places = range(0, len(values), step)
-    axes.set_xticks(places, [f"z{order[k]}" for k in places])
-    if len(places) > 12:
+    if many:  # their names have no room: their ranks
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        return
+    axes.set_xticks(range(len(values)), [f"z{k}" for k in order])
+    if len(values) > 12:
         axes.tick_params("x", labelrotation=90, labelsize=8)
 
 

@@ -34,6 +34,25 @@ def test_latents_without_classes_and_with_many(axes):
     assert len(axes.texts) == 30 and axes.get_legend() is None
 
 
+@pytest.mark.parametrize("count", [10, 30])
+def test_long_names_stand_in_a_legend_that_is_seen_whole(axes, count):
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    names = [f"animals_and_nature_{k}" for k in range(count)]
+    charts.draw_latents(axes, points, np.arange(60) % count, names)
+    assert [text.get_text() for text in axes.texts] == [str(k) for k in range(count)]
+    figure = axes.figure
+    figure.set_layout_engine("constrained")
+    figure.draw_without_rendering()
+    entries = axes.get_legend().get_texts()
+    assert [text.get_text() for text in entries] == [
+        f"{k}  {name}" for k, name in enumerate(names)
+    ]
+    boxes = [text.get_window_extent() for text in entries]
+    assert all(box.x0 > axes.bbox.x1 and box.x1 < figure.bbox.x1 for box in boxes)
+    assert all(0 < box.y0 and box.y1 < figure.bbox.y1 for box in boxes)
+    assert axes.bbox.width > 0.3 * figure.bbox.width  # the plane keeps its room
+
+
 def test_bars_are_ordered_and_inactive_ones_are_grey(axes):
     active = np.array([True, False, True])
     charts.draw_relevance(axes, np.array([0.5, 0.01, 2.0]), active)
@@ -42,6 +61,14 @@ def test_bars_are_ordered_and_inactive_ones_are_grey(axes):
     colors = [bar.get_facecolor() for bar in axes.patches]
     assert colors[0] == colors[1] != colors[2]
     assert axes.get_title() == "Latents: 2 of 3 active"
+
+
+def test_many_latents_have_few_ticks(axes):
+    values = np.random.default_rng(0).random(1408)
+    charts.draw_relevance(axes, values, values > 0.5)
+    axes.figure.draw_without_rendering()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert 3 <= len(labels) <= 12 and {"200", "1000"} <= set(labels)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

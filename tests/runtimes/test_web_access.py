@@ -148,6 +148,9 @@ def test_everything_works_by_the_keyboard(watch, address, picture):
         page.locator("#file").press("Enter")
     chooser.value.set_files(picture)
     caption("your picture")
+    page.get_by_role("checkbox", name="Invert").press("Space")
+    page.wait_for_selector("#encoding[aria-busy=true]", state="detached")
+    assert page.is_checked("#invert")
     page.locator("#more").press("Enter")
     assert page.locator("#sliders input").count() == 24
     focused = page.evaluate("document.activeElement.id")
@@ -167,7 +170,8 @@ def test_everything_works_by_touch(watch, address, picture):
             .filter(([one, box]) => box.height < 24 || box.width < 24)
             .map(([one]) => one.outerHTML)"""
     )
-    assert [html for html in small if 'id="smooth"' not in html] == []  # its label is
+    labeled = ('id="smooth"', 'id="invert"')  # their labels are larger
+    assert [html for html in small if not any(one in html for one in labeled)] == []
     page.locator(".chip").nth(2).tap()
     assert page.is_checked("[name=label][value='2']")
     page.locator("#pad").tap()

@@ -111,6 +111,15 @@ def assert_is_shown(page, vae, x, *label):
     assert abs(float(shown[1]) - score[0]) <= 0.06  # it has one digit
 
 
+def assert_is_compared(page, vae, label):
+    """The page names the score of the first image of seed 0, of the same class."""
+    sentence = page.inner_text("#score-meaning").removesuffix(".")
+    shown = float(sentence.rpartition("image 0 of seed 0 has ")[2])
+    x = vae.decode(vae.latents.draw(0, 1), label)
+    score = score_function(vae)(x, label)["elbo_at_mean"]
+    assert abs(shown - score[0]) <= 0.06  # it has one digit
+
+
 def test_encoder_and_score_in_chromium_give_what_keras_gives(grey, color):
     """Through `web_chromium`, which needs no playwright."""
     for _, folder in (grey, color):
@@ -128,10 +137,12 @@ def test_picture_of_the_models_size_is_taken_as_it_is(page, grey):
     np.testing.assert_array_equal(canvas(page, "#picture")[..., 0], pixels)
     assert_is_shown(page, grey[0], x, np.array([1]))
     assert "log p(x | z = mean) − KL" in page.inner_text("#score-meaning")
+    assert_is_compared(page, grey[0], np.array([1]))
     page.locator("[name=label][value='2']").check(force=True)
     page.wait_for_function("document.querySelector('#encoding').ariaBusy === 'false'")
     page.wait_for_timeout(200)
     assert_is_shown(page, grey[0], x, np.array([2]))
+    assert_is_compared(page, grey[0], np.array([2]))
 
 
 def test_color_picture_in_a_page_of_color(watch, serve, color):
@@ -146,6 +157,32 @@ def test_color_picture_in_a_page_of_color(watch, serve, color):
     np.testing.assert_array_equal(canvas(watched.page, "#picture"), pixels)
     assert_is_shown(watched.page, vae, np.float32(pixels[None] / 255))
     assert "log q(mean|x)" in watched.page.inner_text("#score-meaning")
+    watched.check(address)
+    watched.context.close()
+
+
+@pytest.mark.parametrize("bundle, mode", [("grey", "L"), ("color", "RGB")])
+def test_light_and_dark_can_be_turned(watch, serve, request, bundle, mode):
+    vae, folder = request.getfixturevalue(bundle)
+    label = [np.array([0])] if mode == "L" else []
+    address = serve(folder / "web")
+    watched = watch(viewport=DESKTOP)
+    page = watched.page
+    page.goto(address)
+    settled(page)
+    H, W, C = shape = vae.image_shape
+    pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
+    give(page, png(pixels[..., 0] if C == 1 else pixels, mode))
+    encoded(page)
+    invert = page.get_by_role("checkbox", name="Invert")
+    taken = (pixels / 255).astype(np.float32)
+    for x in (1 - taken, taken):
+        invert.press("Space")
+        encoded(page)
+        expected = np.broadcast_to(np.rint(255 * x), (H, W, 3))
+        difference = np.abs(canvas(page, "#picture") - expected)
+        assert difference.max() == 0
+        assert_is_shown(page, vae, x[None], *label)
     watched.check(address)
     watched.context.close()
 

@@ -10,7 +10,8 @@ const LARGEST = 64 * 2 ** 20; // bytes of a file
 export function buildPicture(page) {
   const { facts, model } = page;
   const shape = [1, ...facts.image_shape];
-  let x = null, newest = 0;
+  const meaning = facts.score?.kl_divergence === "closed form" ? "KL" : "(log q(mean|x) − log p(mean))";
+  let taken = null, newest = 0;
 
   async function read(file) {
     const mine = ++newest;
@@ -19,7 +20,7 @@ export function buildPicture(page) {
     try {
       const bitmap = await createImageBitmap(file);
       if (mine !== newest) return;
-      x = modelPixels(bitmap);
+      taken = modelPixels(bitmap);
       bitmap.close();
     } catch {
       return notice(`${file.name} is no picture that this browser can read.`);
@@ -28,26 +29,34 @@ export function buildPicture(page) {
   }
 
   async function encode(moves) {
-    if (x === null) return;
+    if (taken === null) return;
+    const x = $("invert").checked ? taken.map((value) => 1 - value) : taken;
     const mine = ++newest;
     $("encoding").ariaBusy = "true";
     const labels = page.label() === undefined ? undefined : [page.label()];
     const found = facts.score
       ? await model.score(x, shape, labels)
       : await model.encode(x, shape, labels);
+    // Something to compare with: an image of the model's own.
+    const own = facts.score && (await model.generate(0, 1, page.label())).images;
+    const usual = facts.score && (await model.score(own, shape, labels)).elbo_at_mean[0];
     if (mine !== newest) return; // a newer one is on its way
     const reconstruction = found.reconstruction ?? (await page.decode(found.mean, 1));
     tile($("picture"), x, 1, 1);
     tile($("reconstruction"), reconstruction, 1, 1);
     $("encoding").hidden = false;
-    $("score").hidden = !found.elbo_at_mean;
-    if (found.elbo_at_mean) $("nats").textContent = `${found.elbo_at_mean[0].toFixed(1)} nats`;
+    $("score").hidden = !facts.score;
+    if (facts.score) {
+      $("nats").textContent = `${found.elbo_at_mean[0].toFixed(1)} nats`;
+      $("score-meaning").textContent = `log p(x | z = mean) − ${meaning}, the elbo at the mean: higher is likelier; image 0 of seed 0 has ${usual.toFixed(1)}.`;
+    }
     $("encoding").ariaBusy = "false";
     if (moves) await page.move(found.mean, "your picture");
   }
 
   $("file").onclick = () => ($("file").value = ""); // the same file again is a change
   $("file").onchange = () => $("file").files[0] && read($("file").files[0]);
+  $("invert").onchange = () => encode(true);
   // Anywhere on the page; a browser would else leave the page and show the file.
   const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
   addEventListener("dragover", (event) => {
@@ -66,10 +75,6 @@ export function buildPicture(page) {
     $("file").files = files; // to show the name
     if (files[0]) read(files[0]);
   });
-  if (facts.score) {
-    const kl = facts.score.kl_divergence === "closed form" ? "KL" : "(log q(mean|x) − log p(mean))";
-    $("score-meaning").textContent = `log p(x | z = mean) − ${kl}, the elbo at the mean: higher is likelier.`;
-  }
   $("own").hidden = false;
   return encode;
 }
