@@ -1,5 +1,6 @@
 """The options of components as options of a run, read from the components."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, get_args
@@ -93,9 +94,12 @@ def annotation(name, flag):
     metavar = metavars.get(flag.kind) or "{" + ",".join(get_args(flag.kind)) + "}"
     if name in NAMES:
         metavar = "{" + ",".join(choices(NAMES[name])) + "}"
+    # of a docstring: without the type, which the metavar says
+    about = re.sub(r"^(int|float|A name in `\w+`,) ", "", flag.help)
+    about = re.sub(r"(\w)_\b", r"\1", about)
     shown = tyro.conf.arg(
         name=name.rstrip("_"),
-        help=flag.help,
+        help=about[0].upper() + about[1:],
         metavar=metavar,
         help_behavior_hint=f"(default: {'; '.join(defaults)})",
     )

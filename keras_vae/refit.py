@@ -46,7 +46,7 @@ class RefitOptions:
     overwrite: bool = False
     """Replace the run in that folder if there is one."""
     epochs: int | None = None
-    """Passes over the training images, at most 1,000,000; default: 20, or more where
+    """Passes over the training images, at most a million; default: 20, or more where
     those are fewer than 5,000 steps."""
     batch_size: int = 128
     """Images in an optimizer step; more than there are is all of them."""

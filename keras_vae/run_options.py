@@ -79,7 +79,7 @@ class TrainingOptions:
     """Epochs and steps, and what they run on."""
 
     epochs: int = 150
-    """Passes over the training images, at most 1,000,000."""
+    """Passes over the training images, at most a million."""
     batch_size: int | None = None
     """Images in an optimizer step; more than there are is all of them."""
     optimizer: Annotated[str, one_of(AXES["optimizer"])] = "adam"
@@ -126,7 +126,7 @@ class OutputOptions:
     tensorboard: bool = False
     """Write metrics and pictures for TensorBoard, too."""
     export: tuple[str, ...] = ("saved_model", "onnx")
-    """Formats to export the decoder to at the end, or none."""
+    """Formats to export the decoder to at the end; the word none for no export."""
 
 
 def _with_components(group):
