@@ -48,7 +48,7 @@ def ladder(
     parameters come from the state, the posterior's from state and features, z is added
     to the state, and a residual block follows, so that every level sees all above it.
     Residual blocks are two 3x3 convolutions of half the width, without normalization;
-    their last weights start small (Child 2021, section 3.4).
+    their last weights start small (Child 2021, section 3).
 
     Args:
         image_shape: (H, W, C).

@@ -7,7 +7,7 @@ from keras import ops
 class Skipping(keras.optimizers.Optimizer):
     """An optimizer that makes no step where the gradient of all weights is too long.
 
-    Child (2021), "Very deep VAEs", section 3.4: in deep ladders a rare batch has a
+    Child (2021), "Very deep VAEs", section 3: in deep ladders a rare batch has a
     gradient of many times the usual length, which clipping only turns into a step in a
     wrong direction. Weights, moments and averages stay as they are; the step counts, so
     that schedules and noise go on.
