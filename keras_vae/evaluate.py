@@ -189,8 +189,10 @@ def _earlier(path):
     try:
         metrics = {"estimates": {}} | json.loads(path.read_text(encoding="utf-8"))
         _ = {} | metrics.get("samples", {})
-        return metrics | {"estimates": {} | metrics["estimates"]}
-    except (ValueError, TypeError, RecursionError) as error:
+        for estimate in ({} | metrics["estimates"]).values():
+            _ = estimate["num_images"] + estimate["num_samples"] + 0
+        return metrics
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{path} is not what a training writes ({first_line(error)}); remove it."
         ) from error

@@ -46,6 +46,38 @@ def test_command_merges_both_estimators_into_the_metrics(run, capsys):
     assert not list(run.glob(".tmp*"))
 
 
+def test_an_estimate_of_more_samples_is_kept(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "metrics.json").unlink()
+    for number, images, kept in (
+        (9, 6, 9),
+        (1, 6, 9),
+        (1, 4, 9),
+        (9, 6, 9),
+        (10, 5, 10),
+    ):
+        options = ["--num-samples", str(number), "--num-images", str(images)]
+        assert main([str(folder), *options]) == 0
+        said = capsys.readouterr().out
+        assert f"importance, {number} sample{'s' * (number > 1)}, {images} im" in said
+        assert ("metrics.json keeps its estimate of 9 samples." in said) == (number < 9)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert metrics["num_samples"] == kept
+        assert metrics["estimates"]["importance"]["num_samples"] == kept
+
+
+@pytest.mark.parametrize(
+    "estimate", ["3", "{}", '{"num_images": 4, "num_samples": ""}']
+)
+def test_estimates_that_are_none_are_refused(run, tmp_path, capsys, estimate):
+    folder = shutil.copytree(run, tmp_path / "run")
+    text = f'{{"estimates": {{"importance": {estimate}}}}}'
+    (folder / "metrics.json").write_text(text)
+    assert main([str(folder), "--num-samples", "3"]) == 3
+    assert "is not what a training writes" in capsys.readouterr().err
+    assert (folder / "metrics.json").read_text() == text
+
+
 def test_the_naive_estimate_alone_makes_no_headline(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     metrics = {"elbo": -12.5, "estimator": "elbo"}
