@@ -51,7 +51,7 @@ first steps it changes by up to a third; else float32 |
     So 28x28 grey images have the textbook model. Of emoji in color, 32x32, trained for
     eight minutes or less on two cores, draws of a ladder under a flow have a Frechet
     distance of 33.3, those of plain_conv 69.7, and 42.7 under a flow that is fitted to
-    it afterwards (README). At 64x64 neither was measured.
+    it afterwards; at 64x64 24.6, 81.8, and 40.8 (README).
 
     Args:
         config: The options as the user gave them.
