@@ -298,8 +298,8 @@ def _explained(message, hints):
     if wrong := re.match(r"Error parsing (--[\w-]+): .*from \[(.*?)\]", message):
         value = wrong[2].replace("', '", " ")
         advice = "See --help."
-        if re.search(r"\d[,x]\d", value):
-            several = re.sub("[,x]", " ", value.strip("'"))
+        several = re.sub(r",|(?<=\d)x(?=\d)", " ", value.strip("'"))
+        if several != value.strip("'"):
             advice = f"Put spaces between values: {wrong[1]} {several}."
         return f"{wrong[1]} cannot be {value}. {advice}"
     if wrong := re.match(r"Error parsing (--[\w-]+): .* int\(\).*: (.*)", message):

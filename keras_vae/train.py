@@ -87,11 +87,11 @@ def _train(config, folder, data):
     resumed = folder.to_resume() if config.resume else None
     if resumed is not None:
         check_resumable(config, facts, resumed)
-        config = dataclasses.replace(config, resume=False)
-        writing = folder.resumed(config, facts)
         if _is_done(resumed, config):
             print(f"{folder} has all its {config.epochs} epochs; see --epochs.")
             return
+        config = dataclasses.replace(config, resume=False)
+        writing = folder.resumed(config, facts)
         print(f"{folder} is resumed, with the options it has.", flush=True)
     else:
         writing = folder.written(config, facts)

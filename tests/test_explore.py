@@ -93,6 +93,7 @@ def test_command_draws_charts_with_the_same_bytes(run, tmp_path):
         ("interpolate --path sperical", "Did you mean 'spherical'?"),
         ("attribute --from 0 --to 1 --strength nan", "strength must be a number >= 0"),
         ("attribute --from 0", "--to"),
+        ("bogus", "bogus"),
         ("attribute", "--from and --to are missing. See --help."),
         ("travers", "Unknown argument travers. See --help."),
         ("", "What to do is missing: one of traverse, interpolate, attribute,"),

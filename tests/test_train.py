@@ -155,7 +155,6 @@ def test_overwrite_replaces_a_run(data, tmp_path, capsys):
         ),
         ("--epoch 3", 2, "Unknown option --epoch. Did you mean --epochs?"),
         ("--hidden 400,200", 2, "Put spaces between values: --hidden 400 200."),
-        ("--image-size 32x48", 2, "Put spaces between values: --image-size 32 48."),
         ("--latent-dim two", 2, "--latent-dim cannot be 'two'"),
         ("--beta two", 2, "--beta cannot be 'two'"),
         ("--learning-rate two", 2, "--learning-rate must be a number; got 'two'"),

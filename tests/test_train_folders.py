@@ -92,6 +92,7 @@ def test_a_run_finds_its_images_again(run, tmp_path, capsys):
         ("", 3, "pixels and"),
         ("--image-size 6 --channels 2", 2, "--channels"),
         ("--image-size six", 2, "--image-size"),
+        ("--image-size 6x5", 2, "Put spaces between values: --image-size 6 5."),
         ("--image-size 6 --max-megapixels 0", 2, "max_megapixels must be a whole"),
         ("--image-size 6 --output {folder}/run", 2, "overlap"),
         ("--dataset {folder}/bars/1.png", 3, "expected a folder of images"),

@@ -11,6 +11,7 @@ export function buildPicture(page) {
   const { facts, model } = page;
   const shape = [1, ...facts.image_shape];
   const meaning = facts.score?.kl_divergence === "closed form" ? "KL" : "(log q(mean|x) − log p(mean))";
+  const usual = new Map(); // label -> the score of an image of the model's own
   let taken = null, newest = 0;
 
   async function read(file) {
@@ -37,9 +38,11 @@ export function buildPicture(page) {
     const found = facts.score
       ? await model.score(x, shape, labels)
       : await model.encode(x, shape, labels);
-    // Something to compare with: an image of the model's own.
-    const own = facts.score && (await model.generate(0, 1, page.label())).images;
-    const usual = facts.score && (await model.score(own, shape, labels)).elbo_at_mean[0];
+    const label = labels?.[0];
+    if (facts.score && !usual.has(label)) {
+      const { images } = await model.generate(0, 1, label);
+      usual.set(label, (await model.score(images, shape, labels)).elbo_at_mean[0]);
+    }
     if (mine !== newest) return; // a newer one is on its way
     const reconstruction = found.reconstruction ?? (await page.decode(found.mean, 1));
     tile($("picture"), x, 1, 1);
@@ -48,7 +51,7 @@ export function buildPicture(page) {
     $("score").hidden = !facts.score;
     if (facts.score) {
       $("nats").textContent = `${found.elbo_at_mean[0].toFixed(1)} nats`;
-      $("score-meaning").textContent = `log p(x | z = mean) − ${meaning}, the elbo at the mean: higher is likelier; image 0 of seed 0 has ${usual.toFixed(1)}.`;
+      $("score-meaning").textContent = `log p(x | z = mean) − ${meaning}, the elbo at the mean: higher is likelier; image 0 of seed 0 has ${usual.get(label).toFixed(1)}.`;
     }
     $("encoding").ariaBusy = "false";
     if (moves) await page.move(found.mean, "your picture");
