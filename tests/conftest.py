@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# XLA takes seconds for each small model, and keeps 20 MB. Tests that are about it ask.
+os.environ.setdefault("KERAS_VAE_XLA", "0")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +36,12 @@ def _forgotten_graphs():
         for name in [name for name in registry if name.startswith("CustomGradient-")]:
             del registry[name]
         gc.collect()
+
+
+@pytest.fixture
+def xla(monkeypatch):
+    """XLA compiles, as it does by default."""
+    monkeypatch.delenv("KERAS_VAE_XLA")
 
 
 @pytest.fixture(scope="session")

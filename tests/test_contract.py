@@ -162,7 +162,7 @@ def test_fused_steps_train_as_single_steps_do(objective):
 
 
 @pytest.mark.parametrize("combination", EXPORTED, ids=spelled)
-def test_every_member_trains_under_xla_and_exports(combination, tmp_path):
+def test_every_member_trains_under_xla_and_exports(combination, tmp_path, xla):
     vae, x, label = build(*combination, jit_compile="auto")
     history = vae.fit(x, label, batch_size=4, epochs=1, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())

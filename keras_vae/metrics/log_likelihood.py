@@ -19,6 +19,7 @@ from keras_vae.data.binarization import pixel_levels
 from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.distributions.likelihoods import bits_per_dimension
 from keras_vae.errors import diverged, unknown, whole_number
+from keras_vae.training.compiling import compiles
 
 BATCH = 100  # images in one compiled call
 MAX_FLOATS = 2**24  # in the decoder's widest layer at a time: bounds the memory
@@ -64,7 +65,7 @@ def estimate(
     num_samples: int = 5000,
     estimator: str = "importance",
     seed: int = 0,
-    jit_compile: bool = True,
+    jit_compile: bool | str = "auto",
     progress: bool = False,
 ) -> Estimates:
     """Estimates -log p(x) of each image, and the parts of the ELBO.
@@ -82,7 +83,7 @@ def estimate(
             estimator `"prior"`, min(S, 100) more from the posterior give the ELBO.
         estimator: `"importance"` or `"prior"`.
         seed: int >= 0.
-        jit_compile: bool, whether XLA compiles the loop over samples.
+        jit_compile: Whether XLA compiles the loop over samples; see `VAE.compile`.
         progress: bool, shows a bar where standard error is a terminal.
 
     Returns:
@@ -107,6 +108,8 @@ def estimate(
     images = vae.evaluation_images(images)
     rows = _rows(vae)
     batch_size = min(BATCH, rows, len(images))
+    if jit_compile == "auto":
+        jit_compile = compiles(vae)
     build = partial(_streamed, vae, rows // batch_size, jit_compile)
     if estimator == "importance":
         stream = build(_posterior_terms(vae), num_samples)

@@ -25,6 +25,7 @@ from keras_vae.errors import UsageError, diverged
 from keras_vae.files import replaced
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
+from keras_vae.training.compiling import compiles
 from keras_vae.training.in_pieces import ROWS
 from keras_vae.training.optimizers import schedule
 from keras_vae.training.progress import duration
@@ -171,7 +172,7 @@ def _steps(vae, optimizer):
     prior, weights = vae.prior, vae.prior.trainable_weights
     optimizer.build(weights)
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=compiles(prior), autograph=False)
     def steps(batches):
         def body(index, total):
             with tf.GradientTape() as tape:

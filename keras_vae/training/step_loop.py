@@ -10,6 +10,7 @@ from keras_vae.data.batches import Batches, one_batch
 from keras_vae.data.binarization import EVALUATION_SEED
 from keras_vae.errors import UsageError, whole_number
 from keras_vae.training import arguments
+from keras_vae.training.compiling import compiles
 from keras_vae.training.fused_steps import FusedFunction, automatic_steps
 from keras_vae.training.image_model import ImageModel
 from keras_vae.training.strategy import (
@@ -57,9 +58,8 @@ class StepLoop(ImageModel):
             steps_per_execution: int, the training steps in one compiled call;
                 `"auto"` chooses a third of a second's worth at most; 1 is the stock
                 Keras loop. It changes the speed, not the result.
-            jit_compile: Whether XLA compiles the steps; `"auto"` is yes, but for
-                convolutions on a CPU, where XLA is slow. It too changes the speed, not
-                the result.
+            jit_compile: Whether XLA compiles the steps; `"auto"` is `compiles(self)`.
+                It too changes the speed, not the result.
             auto_scale_loss: bool; see `keras.Model.compile`.
 
         Raises:
@@ -73,9 +73,7 @@ class StepLoop(ImageModel):
         self._steps_per_execution = steps_per_execution
         self._jit_compile_choice = jit_compile
         if jit_compile == "auto":
-            jit_compile = bool(tf.config.list_physical_devices("GPU")) or not (
-                _has_convolutions(self)
-            )
+            jit_compile = compiles(self)
         super().compile(
             optimizer,
             run_eagerly=run_eagerly,
@@ -191,8 +189,3 @@ class StepLoop(ImageModel):
 
 
 _OWN = (FusedFunction, ReplicatedFunction)
-
-
-def _has_convolutions(model):
-    kernels = [weight for weight in model.weights if weight.name == "kernel"]
-    return any(len(kernel.shape) > 2 for kernel in kernels)

@@ -13,7 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 PACKAGES = ("tensorflow", "keras", "numpy")
-FLAGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "TF_XLA_FLAGS")
+FLAGS = (
+    *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"),
+    *("KERAS_VAE_XLA", "XLA_FLAGS", "TF_XLA_FLAGS"),
+)
 ARRAY = "array"  # the key of a reference to one
 
 

@@ -52,7 +52,7 @@ class Seen(keras.callbacks.Callback):
         {"steps_per_execution": 1, "jit_compile": True},
         {"steps_per_execution": 3},
         {"steps_per_execution": 7, "jit_compile": True},
-        {"steps_per_execution": "auto", "jit_compile": "auto"},
+        {"steps_per_execution": "auto", "jit_compile": True},
         {"run_eagerly": True},
     ],
     ids=str,

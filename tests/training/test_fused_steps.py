@@ -15,7 +15,7 @@ def images(number, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (number, *SHAPE), np.uint8)
 
 
-def trained(steps, jit_compile="auto", optimizer=None, epochs=2, x=None, **fit):
+def trained(steps, jit_compile=True, optimizer=None, epochs=2, x=None, **fit):
     encoder, decoder = mlp(SHAPE, 2, posterior_params=4, likelihood_params=1, seed=5)
     vae = VAE(encoder, decoder, seed=2)
     vae.compile(
@@ -106,7 +106,7 @@ def test_one_program_serves_full_and_partial_slices(monkeypatch):
     assert vae.compile_seconds > 0
 
 
-def test_a_network_that_xla_cannot_compile_trains_all_the_same():
+def test_a_network_that_xla_cannot_compile_trains_all_the_same(xla):
     inputs = keras.Input(SHAPE)
     flat = layers.Flatten()(inputs)
 

@@ -215,7 +215,7 @@ def test_noise_of_a_seed_leaves_the_noise_where_it_was(small_vae, images):
     np.testing.assert_array_equal(np.asarray(fresh.terms(x).elbo), between)
 
 
-def test_compile_chooses_xla_but_for_convolutions_on_a_cpu(small_vae):
+def test_compile_chooses_xla_but_for_convolutions_on_a_cpu(small_vae, xla, monkeypatch):
     networks = conv((4, 4, 1), 2, posterior_params=4, likelihood_params=1, hidden=(2,))
     convolutional = VAE(*networks)
     convolutional.compile("sgd")
@@ -229,6 +229,9 @@ def test_compile_chooses_xla_but_for_convolutions_on_a_cpu(small_vae):
     again = small_vae()
     again.compile_from_config(vae.get_compile_config())
     assert again.get_compile_config() == vae.get_compile_config()
+    monkeypatch.setenv("KERAS_VAE_XLA", "0")
+    vae.compile("sgd")
+    assert not vae.jit_compile
 
 
 def test_predict_gives_every_image_whatever_fit_has_chosen(small_vae, images):
