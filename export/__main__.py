@@ -17,7 +17,7 @@ from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
 from keras_vae.errors import ModelError, number, to_type, unknown, whole_number
-from keras_vae.files import nearest
+from keras_vae.run_paths import missing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_export(config: ExportConfig) -> None:
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
     if not config.run.is_dir():
-        raise ModelError(f"There is no run folder {config.run}.{nearest(config.run)}")
+        raise missing(config.run)
     if config.benchmark:
         from export.benchmark import benchmark
 

@@ -19,6 +19,7 @@ import numpy as np
 from export.manifest import check_manifest, serialized
 from keras_vae.distributions.portable_noise import MAX_SEED
 from keras_vae.errors import ModelError, first_line, to_type
+from keras_vae.run_paths import at_hand
 from keras_vae.runs.contents import MARKER, MOVING
 
 MAX_MANIFEST, MAX_GOLDEN, MAX_FILE = 2**24, 2**28, 2**31  # bytes
@@ -126,8 +127,11 @@ class Bundle:
 
 
 def find_bundle(path: str | Path) -> Path:
-    """The bundle's folder: `path` itself, or the folder `export` of a run folder."""
-    path = Path(path)
+    """The bundle's folder: `path` itself, or the folder `export` of a run folder.
+
+    A model that came with the package is found from anywhere; see `at_hand`.
+    """
+    path = at_hand(path)
     run = (path / "export").is_dir() and not (path / "manifest.json").is_file()
     return path / "export" if run else path
 

@@ -14,6 +14,7 @@ from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
 from keras_vae.flags import A_CLASS, one_of
 from keras_vae.options import choices
+from keras_vae.run_paths import at_hand
 
 if TYPE_CHECKING:
     from keras_vae.pictures.tables import Table
@@ -141,7 +142,7 @@ def explore(config: ExploreConfig) -> None:
     from keras_vae.pictures import charts
     from keras_vae.runs.trained import TrainedRun
 
-    trained = TrainedRun(config.run, config.dataset)
+    trained = TrainedRun(at_hand(config.run), config.dataset)
     if isinstance(options, Plots):
         title = f"{config.run.name}: {len(trained.images):,} test images of "
         title += trained.source.name

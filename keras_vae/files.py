@@ -1,7 +1,6 @@
 """Files that appear whole or not at all, and folders that one process writes to."""
 
 import contextlib
-import difflib
 import errno
 import hashlib
 import os
@@ -92,26 +91,6 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path`, whole or not at all."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def nearest(path: Path) -> str:
-    """What to add to the news that a folder is missing: one that is called nearly so.
-
-    Args:
-        path: The folder, which may exist.
-
-    Returns:
-        A sentence after a space, or nothing.
-
-    Example:
-        >>> nearest(Path("saved_models/vea"))
-        ' Did you mean saved_models/vae?'
-    """
-    if path.exists() or not path.parent.is_dir():
-        return ""
-    names = [each.name for each in path.parent.iterdir() if each.is_dir()]
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f" Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def check_path(path: Path) -> None:

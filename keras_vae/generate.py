@@ -31,8 +31,8 @@ from keras_vae.errors import (
     first_line,
     to_type,
 )
-from keras_vae.files import nearest
 from keras_vae.flags import A_CLASS
+from keras_vae.run_paths import missing
 
 CPU = "CPUExecutionProvider"
 BATCH = 1024  # images decoded in one call: bounds the memory
@@ -276,10 +276,7 @@ def _facts(session):
 
 def _check_finished(run):
     if not run.exists():
-        raise ModelError(
-            f"There is no run folder {run}; train one with "
-            f"`{to_type('python -m keras_vae.train --output', run)}`.{nearest(run)}"
-        )
+        raise missing(run)
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
         from keras_vae.runs.folder import RunFolder
 

@@ -146,7 +146,7 @@ def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
     assert main([str(tmp_path)]) == 4
     assert "is not a finished run" in capsys.readouterr().err
     assert main([str(tmp_path / "gone")]) == 4
-    assert "gone does not exist. Train a run there with" in capsys.readouterr().err
+    assert "/gone; train one with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ MOST_LINES = 350
 # A room imports of the levels below its own, and of itself.
 LEVELS = (
     ("errors",),
-    ("cluster", "earlier_configs", "files", "options", "replicas"),
+    ("cluster", "earlier_configs", "files", "options", "replicas", "run_paths"),
     ("cli", "data", "distributions", "networks", "objectives", "pictures"),
     ("flags", "parts", "testing", "training"),
     ("recipes", "run_options"),
@@ -56,6 +56,7 @@ LIGHT = (
     "keras_vae.options",
     "keras_vae.recipes",
     "keras_vae.run_options",
+    "keras_vae.run_paths",
     *(f"keras_vae.{command}" for command in COMMANDS),
     "keras_vae.data.array_files",
     "keras_vae.data.binarization",

@@ -23,6 +23,7 @@ from keras_vae import files
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, OutputError, UsageError, to_type
 from keras_vae.files import check_folder, check_path
+from keras_vae.run_paths import missing
 from keras_vae.runs.contents import known_paths
 from keras_vae.runs.facts import wrong_facts
 
@@ -94,12 +95,11 @@ class RunFolder:
             ModelError: If there is no config.json, or it is not one of a run.
         """
         if not self.config.is_file():
-            what = "is not a finished run: it has no config.json"
-            what = what if self.path.exists() else "does not exist"
+            if not self.path.exists():
+                raise missing(self.path)
             raise ModelError(
-                f"{self} {what}. Train a run there with "
-                f"`{to_type('python -m keras_vae.train --output', self)}`."
-                f"{files.nearest(self.path)}"
+                f"{self} is not a finished run: it has no config.json. Train a run "
+                f"there with `{to_type('python -m keras_vae.train --output', self)}`."
             )
         config, data = read_config(self.config)
         if wrong := wrong_facts(data):

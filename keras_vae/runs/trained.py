@@ -98,6 +98,7 @@ class TrainedRun:
         self.run = Path(run)
         self.vae, _ = load_run(run)
         config, self.data = RunFolder(self.run).read()
+        self._moved = dataset not in (None, config.dataset)
         dataset = dataset or config.dataset
         self.config = dataclasses.replace(config, dataset=dataset)
 
@@ -125,7 +126,7 @@ class TrainedRun:
     @cached_property
     def source(self) -> sources.ImageSource:
         """The data set of the run."""
-        name = self.data["name"]
+        name, path = self.data["name"], sources.location(self.config.dataset)
         try:
             source = sources.load(
                 self.config.dataset,
@@ -134,16 +135,15 @@ class TrainedRun:
                 **self.config.image_options,
             )
         except (UsageError, DataError) as error:
-            named = self.config.dataset != RunFolder(self.run).read()[0].dataset
-            path = sources.location(self.config.dataset)
-            if named or (path is not None and path.exists()):
+            if self._moved or (path is not None and path.exists()):
                 raise  # it is itself the mistake, or is damaged
-            files = ", a folder of its four IDX files" if name == "mnist" else ""
             raise DataError(
                 f"{self.run} was trained on {name}, which is not at hand; say with "
-                f"--dataset where it is now{files}."
+                "--dataset where it is now: a folder of its images or IDX files, or "
+                "a .npz or .npy file."
             ) from error
-        if source.name != name:
+        renamed = self._moved and path is not None  # files may be called anything
+        if source.name != name and not renamed:
             raise DataError(
                 f"{self.run} was trained on {name}, and {self.config.dataset} is "
                 f"{source.name}; say with --dataset where {name} is now."

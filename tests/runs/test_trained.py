@@ -74,6 +74,8 @@ def test_other_data_than_that_of_the_run_is_refused(untrained, rows, tmp_path):
         DataError, match="was trained on rows, and .* is other; say with"
     ):
         _ = TrainedRun(folder).images
+    trained = TrainedRun(folder, str(other.rename(tmp_path / "moved.npz")))
+    assert len(trained.images) == 20  # whoever names a file says that it is the one
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
