@@ -29,11 +29,18 @@ def at_hand(path: Path | str) -> Path:
 def missing(run: Path) -> ModelError:
     """The error for a run folder that is not there, to be raised by the caller.
 
+    Of one that came with the package it says how to make a copy.
+
     Example:
         >>> str(missing(Path("saved_models/vea")))
         'There is no run folder saved_models/vea; train one with \
 `python -m keras_vae.train --output saved_models/vea`. Did you mean saved_models/vae?'
     """
+    if (came := at_hand(run)) != run:
+        copy = to_type(f"mkdir -p {run.parent} && cp -r", came, run)
+        return ModelError(
+            f"{run} came with the package and is only to be read; copy it: `{copy}`."
+        )
     near: list[str] = []
     if run.parent.is_dir():
         names = [each.name for each in run.parent.iterdir() if each.is_dir()]

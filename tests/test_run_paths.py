@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_vae import evaluate
 from keras_vae.generate import main
 from keras_vae.run_paths import PRETRAINED, at_hand, missing
 
@@ -41,6 +42,14 @@ def test_generate_works_in_an_empty_folder(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["generated.png"]
     assert main(["saved_models/emoij"]) == 4
     assert "There is no run folder saved_models/emoij" in capsys.readouterr().err
+
+
+def test_what_would_write_to_one_asks_for_a_copy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert evaluate.main(["saved_models/mnist"]) == 4
+    said = capsys.readouterr().err
+    copy = f"cp -r {ROOT}/saved_models/mnist saved_models/mnist"
+    assert f"`mkdir -p saved_models && {copy}`." in said
 
 
 def test_a_folder_of_nearly_that_name_is_offered(tmp_path):
