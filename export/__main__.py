@@ -80,7 +80,7 @@ def run_export(config: ExportConfig) -> None:
     for name in config.format:
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
-    if not config.run.is_dir():
+    if not config.run.exists():
         raise missing(config.run)
     if config.benchmark:
         from export.benchmark import benchmark
@@ -89,8 +89,8 @@ def run_export(config: ExportConfig) -> None:
         return
     if not (config.run / "config.json").is_file():
         raise ModelError(
-            f"{config.run} holds no trained model (config.json is missing); give the "
-            "folder that keras_vae.train wrote."
+            f"{config.run} is no run folder: it has no config.json. Give the folder "
+            "that keras_vae.train wrote."
         )
     start_tensorflow()
     from keras_vae.runs.trained import load_run

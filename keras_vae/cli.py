@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import functools
 import inspect
 import io
@@ -82,6 +83,9 @@ def command(
         message, exit_code = str(stopped), stopped.exit_code
     except KeyboardInterrupt:
         message, exit_code = "Interrupted.", 130
+    except BrokenPipeError:  # whoever reads has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except BaseException as error:
         fault = _fault(error, config)
         if fault is None:
@@ -285,8 +289,10 @@ def _grouped(config, parsed_class, groups):
 def _explained(message, hints):
     """An error of tyro's in the user's words."""
     if unknown := re.match(r"Unrecognized options: ([^,]*)", message):
-        near = re.search(r"meant:\W+(--[\w-]+)", hints)
-        near = f" Did you mean {near[1]}?" if near else ""
+        near = re.findall(r"meant:\W+(--[\w-]+)", hints)
+        if todo := re.search(r"Available subcommands: ([\w, ]+?)(?= For |$)", hints):
+            near = difflib.get_close_matches(unknown[1], todo[1].split(", "))
+        near = f" Did you mean {near[0]}?" if near else ""
         kind = "option" if unknown[1].startswith("-") else "argument"
         return f"Unknown {kind} {unknown[1].strip()}.{near} See --help."
     if missing := re.match(r"Missing from .*?: (.*)", message):
@@ -295,9 +301,15 @@ def _explained(message, hints):
         return f"{' and '.join(names)} {verb} missing. See --help."
     if choice := re.match(r"Expected one of \{(.*)\}", message):
         return f"What to do is missing: one of {choice[1]}. See --help."
-    if wrong := re.match(r"Error parsing (--[\w-]+): .*from \[(.*?)\]", message):
+    if few := re.match(r"Missing value for argument '(.*?)'. Expected (.*)\.", message):
+        return f"{few[1]} takes {few[2]}. See --help."
+    if wrong := re.match(
+        r"Error parsing (--[\w-]+): .*(?:from|arguments) \[(.*?)\]", message
+    ):
         value = wrong[2].replace("', '", " ")
         advice = "See --help."
+        if number := re.search(r"expected argument count (\d+)", message):
+            advice = f"It takes {number[1]} values. {advice}"
         several = re.sub(r",|(?<=\d)x(?=\d)", " ", value.strip("'"))
         if several != value.strip("'"):
             advice = f"Put spaces between values: {wrong[1]} {several}."

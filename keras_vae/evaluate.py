@@ -22,6 +22,7 @@ from keras_vae.errors import (
     whole_number,
 )
 from keras_vae.files import write_text
+from keras_vae.run_paths import missing
 from keras_vae.runs.folder import RunFolder
 
 MAX_SAMPLES, MAX_DRAWS, MAX_SEED = 1_000_000, 100_000, 2**31 - 1
@@ -86,6 +87,8 @@ def evaluate(config: EvaluateConfig) -> None:
     whole_number("num_draws", config.num_draws, maximum=MAX_DRAWS)
     if config.features is not None and not config.samples:
         raise UsageError("--features is for --samples; give both or neither.")
+    if not config.run.exists():
+        raise missing(config.run)
     path = RunFolder(config.run).metrics
     earlier = _earlier(path)
     start_tensorflow()

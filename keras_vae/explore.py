@@ -14,7 +14,6 @@ from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
 from keras_vae.flags import A_CLASS, one_of
 from keras_vae.options import choices
-from keras_vae.run_paths import at_hand
 
 if TYPE_CHECKING:
     from keras_vae.pictures.tables import Table
@@ -109,7 +108,7 @@ class ExploreConfig:
 
     Examples:
       python -m keras_vae.explore saved_models/vae traverse --image 3
-      python -m keras_vae.explore saved_models/vae interpolate --images 0 5
+      python -m keras_vae.explore saved_models/vae interpolate --images 0 300
       python -m keras_vae.explore saved_models/vae plots --output plots.png
     """
 
@@ -142,7 +141,7 @@ def explore(config: ExploreConfig) -> None:
     from keras_vae.pictures import charts
     from keras_vae.runs.trained import TrainedRun
 
-    trained = TrainedRun(at_hand(config.run), config.dataset)
+    trained = TrainedRun(config.run, config.dataset)
     if isinstance(options, Plots):
         title = f"{config.run.name}: {len(trained.images):,} test images of "
         title += trained.source.name

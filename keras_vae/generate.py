@@ -157,7 +157,8 @@ class ExportedDecoder:
         described = self._described
         path = described.locate(name) if described else self._folder / name
         if not path.is_file():
-            _check_finished(self._bundle)
+            if not described:
+                _check_finished(self._bundle)
             run = self._folder.parent if described else self._bundle
             raise ModelError(
                 f"{self._bundle} holds no {name}; write it with "
@@ -277,6 +278,12 @@ def _facts(session):
 def _check_finished(run):
     if not run.exists():
         raise missing(run)
+    if not any((run / name).is_file() for name in ("config.json", "manifest.json")):
+        raise ModelError(
+            f"{run} is no run folder: it has no config.json, and no manifest.json as "
+            "an export has; give the folder that keras_vae.train or python -m export "
+            "wrote."
+        )
     if (run / "config.json").is_file() and not (run / "model.keras").is_file():
         from keras_vae.runs.folder import RunFolder
 

@@ -33,8 +33,7 @@ def missing(run: Path) -> ModelError:
 
     Example:
         >>> str(missing(Path("saved_models/vea")))
-        'There is no run folder saved_models/vea; train one with \
-`python -m keras_vae.train --output saved_models/vea`. Did you mean saved_models/vae?'
+        'There is no run folder saved_models/vea; did you mean saved_models/vae?'
     """
     if (came := at_hand(run)) != run:
         copy = to_type(f"mkdir -p {run.parent} && cp -r", came, run)
@@ -45,8 +44,9 @@ def missing(run: Path) -> ModelError:
     if run.parent.is_dir():
         names = [each.name for each in run.parent.iterdir() if each.is_dir()]
         near = difflib.get_close_matches(run.name, names, n=1)
-    train = to_type("python -m keras_vae.train --output", run)
-    return ModelError(
-        f"There is no run folder {run}; train one with `{train}`."
-        + "".join(f" Did you mean {run.with_name(name)}?" for name in near)
-    )
+    if near:
+        advice = f"did you mean {run.with_name(near[0])}?"
+    else:
+        train = to_type("python -m keras_vae.train --output", run)
+        advice = f"train one with `{train}`."
+    return ModelError(f"There is no run folder {run}; {advice}")

@@ -56,7 +56,7 @@ def train(config: TrainConfig, data: dict | None = None) -> None:
     folder = RunFolder(config.output)
     worker, _ = place_in_cluster()
     if not config.resume and worker == 0:  # it alone writes
-        folder.check_output(config.overwrite, sources.location(config.dataset))
+        folder.check_output(config.overwrite, sources.found(config.dataset))
     _train(config, folder, data)
     if worker:
         return
@@ -117,7 +117,7 @@ def _train(config, folder, data):
     # only now: options that do not go together were refused above
     with writing as run:
         if run is not folder:
-            print(f"{folder} stays until the new one is trained, in {run}.", flush=True)
+            print(f"{folder} stays as it is until {run} is trained.", flush=True)
         write_text(run.environment, environment())
         shown = _some(source.train, NUM_INPUTS).images
         save_png(image_grid(shown), run.samples / "inputs.png")

@@ -144,7 +144,7 @@ def test_samples_are_kept_by_extractor_beside_the_estimates(run, tmp_path, capsy
 
 def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
     assert main([str(tmp_path)]) == 4
-    assert "is not a finished run" in capsys.readouterr().err
+    assert "is no run folder" in capsys.readouterr().err
     assert main([str(tmp_path / "gone")]) == 4
     assert "/gone; train one with" in capsys.readouterr().err
 

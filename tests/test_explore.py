@@ -95,7 +95,8 @@ def test_command_draws_charts_with_the_same_bytes(run, tmp_path):
         ("attribute --from 0", "--to"),
         ("bogus", "bogus"),
         ("attribute", "--from and --to are missing. See --help."),
-        ("travers", "Unknown argument travers. See --help."),
+        ("travers", "Unknown argument travers. Did you mean traverse? See --help."),
+        ("interpolate --images 1", "cannot be '1'. It takes 2 values. See --help."),
         ("", "What to do is missing: one of traverse, interpolate, attribute,"),
         ("traverse --dataset few.npz --steps 1", "steps must be a whole number"),
     ],
@@ -110,5 +111,5 @@ def test_command_says_in_one_line_what_is_wrong(capsys, arguments, message):
 def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([str(tmp_path), "traverse"]) == 4
-    assert "is not a finished run" in capsys.readouterr().err
+    assert "is no run folder" in capsys.readouterr().err
     assert not list(Path(tmp_path).iterdir())

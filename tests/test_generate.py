@@ -189,6 +189,12 @@ def test_command_line_errors_are_one_line(run, capsys, arguments, message):
 def test_run_without_decoder_is_refused_with_the_command_that_writes_one(tmp_path):
     run = tmp_path / "my run"
     run.mkdir()
+    for folder in (run, tmp_path / "vae.keras"):
+        folder.exists() or folder.touch()
+        with pytest.raises(ModelError, match="is no run folder: it has no config.json"):
+            generate(folder, 1)
+    for name in ("config.json", "model.keras"):
+        (run / name).touch()
     command = f"`python -m export '{run}' --format onnx`"
     with pytest.raises(ModelError, match=f"holds no decoder.onnx; .*{command}"):
         generate(run, 1)

@@ -62,6 +62,7 @@ LIGHT = (
     "keras_vae.data.binarization",
     "keras_vae.data.budget",
     "keras_vae.data.decoding",
+    "keras_vae.data.dividing",
     "keras_vae.data.folder_listing",
     "keras_vae.data.image_files",
     "keras_vae.data.image_folders",

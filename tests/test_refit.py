@@ -156,4 +156,4 @@ def test_command_says_in_one_line_what_is_wrong(run, capsys, arguments, code, me
 
 def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
     assert main([str(tmp_path)]) == 4
-    assert "is not a finished run" in capsys.readouterr().err
+    assert "is no run folder" in capsys.readouterr().err

@@ -54,5 +54,7 @@ def test_what_would_write_to_one_asks_for_a_copy(tmp_path, monkeypatch, capsys):
 
 def test_a_folder_of_nearly_that_name_is_offered(tmp_path):
     (tmp_path / "faces").mkdir()
-    assert str(missing(tmp_path / "face")).endswith(f"you mean {tmp_path / 'faces'}?")
+    assert str(missing(tmp_path / "face")).endswith(
+        f"; did you mean {tmp_path / 'faces'}?"
+    )
     assert str(missing(tmp_path / "other")).endswith("/other`.")

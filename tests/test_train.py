@@ -250,9 +250,7 @@ def test_a_run_stays_until_another_is_trained(old, data, capsys, monkeypatch):
     assert main(arguments) == 130
     assert contents(old) == before
     partial = old.with_name("run.partial")
-    assert (
-        f"stays until the new one is trained, in {partial}" in capsys.readouterr().out
-    )
+    assert f"stays as it is until {partial} is trained" in capsys.readouterr().out
     assert [*(partial / "checkpoints").glob("epoch-0001-*.safetensors")]
     monkeypatch.undo()
     assert main([*arguments, "--epochs", "1"]) == 0  # also what was left is replaced

@@ -43,6 +43,7 @@ def test_ctrl_c_saves_and_resume_ends_as_if_it_had_not_been(
         )
         assert main([*options, "--output", str(cut)]) == 130
     assert capsys.readouterr().err == (
+        "Stopping after this step; Ctrl-C again ends at once.\n"
         "Stopped in epoch 2, after 2 of 7 steps; all is saved in "
         f"{cut / 'checkpoints'}. Go on with: python -m keras_vae.train --resume "
         f"--output {cut}\n"

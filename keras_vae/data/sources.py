@@ -1,4 +1,4 @@
-"""Where images come from: one function a source, and the splits that never mix."""
+"""Where images come from: one function a source."""
 
 import dataclasses
 import gzip
@@ -13,16 +13,13 @@ import numpy as np
 
 from keras_vae.data import array_files, from_tfds, image_folders
 from keras_vae.data.budget import GIGA, budget_bytes
+from keras_vae.data.dividing import Parts, divide
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.data.images import RawSource, RawSplit, to_splits
 from keras_vae.data.splits import ArraySplit, Split
 from keras_vae.data.sprites import sprites
-from keras_vae.data.stored_split import StoredSplit
 from keras_vae.errors import DataError, UsageError, unknown
 from keras_vae.files import check_path
-
-Stored = ArraySplit | StoredSplit
-Parts = tuple[Stored, Stored | None, Stored]  # train, validation, test
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,7 @@ def load(
     name = _spelled(os.fspath(name))
     wanted = ImageOptions(**options)
     raw = _read(name, wanted)
-    parts = _divide(raw.splits, int(seed), validation_images, raw.name)
+    parts = divide(raw.splits, int(seed), validation_images, raw.name)
     (train, validation, test), where = _fitting(parts, wanted)
     sizes = f"{len(train):,} training, {len(validation or ()):,} validation and"
     height, width, channels = train.image_shape
@@ -212,6 +209,25 @@ def location(name: str) -> Path | None:
     return None
 
 
+def found(name: str) -> Path | None:
+    """The `location` of a data set, after a look whether there is one of that name.
+
+    Args:
+        name: As for `load`.
+
+    Raises:
+        UsageError: If the name is unknown.
+        DataError: If nothing is at the path.
+    """
+    name = _spelled(name)
+    path = location(name)
+    if path is None:
+        _reader(name)
+    elif not path.exists():
+        raise DataError(f"{path}: no such file or folder.")
+    return path
+
+
 def auto(name: str) -> RawSource:
     """MNIST where it is on disk or can be downloaded, otherwise `digits`."""
     try:
@@ -264,78 +280,6 @@ def files(name: str, options: ImageOptions) -> RawSource:
         return from_tfds.read_version(path)
     splits = to_splits(array_files.read_path(path))
     return RawSource(path.resolve().stem, f"Images from {path}", splits)
-
-
-def _divide(
-    splits: dict[str, Any],
-    seed: int,
-    validation_images: int | None,
-    name: str,
-) -> Parts:
-    """Carves the splits that the source lacks out of its training images.
-
-    Takes the training images out of `splits`: the whole is not kept beside its parts.
-    """
-    train, test = splits.pop("train"), splits.get("test")
-    validation = splits.get("validation")
-    if test is None:
-        if len(train) < 2:
-            raise DataError(
-                f"{name}: a single image; expected at least 2, one to train on and one"
-                " to test on."
-            )
-        train, test = _carve(train, max(1, len(train) // 10), (seed, 1))
-
-    pool = train if validation is None else validation
-    if validation_images is None:
-        if validation is not None:
-            return train, validation, test
-        validation_images = min(1000, len(train) // 10)
-    largest = len(pool) - (validation is None)  # of train, at least one image stays
-    whole = isinstance(validation_images, int | np.integer)
-    if not whole or not 0 <= validation_images <= largest:
-        raise UsageError(
-            f"Invalid number of validation images {validation_images!r} for {name};"
-            f" expected a whole number from 0 to {largest}."
-        )
-    if validation_images == 0:
-        return train, None, test
-    rest, validation = _carve(pool, int(validation_images), (seed, 2))
-    return (rest if pool is train else train), validation, test
-
-
-def _carve(split: Stored, num: int, seed: tuple[int, int]) -> tuple[Stored, Stored]:
-    """Divides a split into the rest and `num` images, each class in proportion."""
-    labels = np.zeros(len(split)) if split.labels is None else split.labels
-    chosen = np.zeros(len(split), bool)  # (N,)
-    chosen[stratified_draw(labels, num, seed)] = True
-    return split.part(~chosen), split.part(chosen)
-
-
-def stratified_draw(labels: np.ndarray, num: int, seed: tuple[int, ...]) -> np.ndarray:
-    """Draws `num` of N examples so that every class keeps its share.
-
-    Class c with n_c examples gives floor(num * n_c / N); what is missing to `num` goes
-    to the classes with the largest remainders (Hamilton's method). The draw uses the
-    raw output of PCG64, which NumPy promises never to change (NEP 19), so that a seed
-    means the same split in every version.
-
-    Args:
-        labels: (N,) class of each example.
-        num: How many to draw, from 0 to N.
-        seed: Whole numbers >= 0.
-
-    Returns:
-        int64 (num,), ascending indices.
-    """
-    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    shares, remainders = np.divmod(num * counts, len(labels))
-    shares[np.argsort(-remainders, kind="stable")[: num - shares.sum()]] += 1
-
-    keys = np.random.PCG64(seed).random_raw(len(labels))  # (N,)
-    order = np.lexsort((keys, classes))  # (N,) by class, at random within each
-    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.sort(order[rank < np.repeat(shares, counts)])
 
 
 # Names a user may give; those in capitals stand for what the user fills in.

@@ -55,6 +55,7 @@ def traverse(
         name = f"seed {seed or 0}"
     label = trained.check_label(label, image)
     relevance, unit = trained.relevance
+    value = {"nats": "{:.2f} nats", "variance": "its mean varies by {:.2f}"}[unit]
     order = np.argsort(-relevance, kind="stable")[:dimensions]
     sigmas = np.linspace(-3, 3, steps)
     middle, spread = 0.0, 1.0
@@ -65,7 +66,7 @@ def traverse(
     start = trained.decode(z[None], label)
     return Table(
         trained.decode(paths.traversal(z, order, values), label),
-        [f"z{d}: {relevance[d]:.2f} {unit}" for d in order],
+        [f"z{d}: {value.format(relevance[d])}" for d in order],
         [f"{sigma:g}" for sigma in sigmas.round(2)],
         f"Latents varied one by one, the most relevant first, around {name}"
         + _as_class(trained, label),

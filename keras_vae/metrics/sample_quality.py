@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_vae.data.checks import labels_in_turn
-from keras_vae.data.sources import stratified_draw
+from keras_vae.data.dividing import stratified_draw
 from keras_vae.data.splits import Split
 from keras_vae.errors import DataError, diverged, whole_number
 from keras_vae.metrics.distances import frechet_distance, kernel_distance
@@ -160,6 +160,10 @@ def table(report: dict) -> str:
             f"{row['frechet_distance']:9.4g} {distance:>21} {row['precision']:9.3f} "
             f"{row['recall']:6.3f} {row['density']:7.3f} {row['coverage']:8.3f}"
         )
+    lines += [
+        "Of the distances less is better (that of the kernel is unbiased, and may be",
+        "below 0), of the others more; training images show what can be reached.",
+    ]
     return "\n".join(lines)
 
 

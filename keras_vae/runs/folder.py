@@ -98,8 +98,8 @@ class RunFolder:
             if not self.path.exists():
                 raise missing(self.path)
             raise ModelError(
-                f"{self} is not a finished run: it has no config.json. Train a run "
-                f"there with `{to_type('python -m keras_vae.train --output', self)}`."
+                f"{self} is no run folder: it has no config.json. Give the folder that "
+                "keras_vae.train wrote."
             )
         config, data = read_config(self.config)
         if wrong := wrong_facts(data):

@@ -1,6 +1,7 @@
 """Which options a run may be finished with: its own, and more epochs."""
 
 import dataclasses
+import re
 
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, shown
@@ -63,9 +64,12 @@ def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
             continue
         reason = "leave that option out"
         if name == "epochs":
-            if new > old and not config.cosine_decay:
+            begun = _epochs_begun(run)
+            if new >= begun and not config.cosine_decay:
                 continue
-            reason = "epochs can only be raised, and not with --cosine-decay"
+            reason = f"epoch {begun} has begun, so give {begun} or more"
+            if config.cosine_decay:
+                reason = "with --cosine-decay their number stays; leave that option out"
         raise ModelError(
             f"{run} is trained with --{name.replace('_', '-')} {_text(old)}, not "
             f"{_text(new)}; {reason}, or train another run with --output."
@@ -92,6 +96,13 @@ def check_same_images(data: dict, facts: dict, run: object) -> None:
                 f"{run} is trained on data whose {name} is {shown(old)}, not "
                 f"{shown(new)}; make its images available again."
             )
+
+
+def _epochs_begun(run):
+    """How many epochs a run has, with the one that it may be in."""
+    names = (path.name for path in run.checkpoints.glob("epoch-*.safetensors"))
+    found = [re.fullmatch(r"epoch-(\d+)-step-(\d+)\.safetensors", n) for n in names]
+    return max((int(each[1]) + (int(each[2]) > 0) for each in found if each), default=1)
 
 
 def _text(value):

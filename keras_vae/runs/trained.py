@@ -16,6 +16,7 @@ from keras_vae.data.checks import class_number
 from keras_vae.data.splits import Split
 from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
+from keras_vae.run_paths import at_hand
 from keras_vae.runs.build import build_vae
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
@@ -31,7 +32,7 @@ def load_run(run: Path | str, best: bool = False) -> tuple[VAE, TrainConfig]:
     no code in the file is run.
 
     Args:
-        run: The run folder.
+        run: The run folder, or `saved_models/NAME` of a model that came along.
         best: Whether to take the weights of the epoch with the highest validation ELBO
             (training ELBO, without validation images) instead of the last ones.
 
@@ -45,7 +46,7 @@ def load_run(run: Path | str, best: bool = False) -> tuple[VAE, TrainConfig]:
     Example:
         >>> vae, config = load_run("saved_models/vae")
     """
-    folder = RunFolder(run)
+    folder = RunFolder(at_hand(run))
     folder.check_finished()
     config, data = folder.read()
     try:
@@ -95,7 +96,7 @@ class TrainedRun:
     """
 
     def __init__(self, run: Path, dataset: str | None = None):
-        self.run = Path(run)
+        self.run = at_hand(run)
         self.vae, _ = load_run(run)
         config, self.data = RunFolder(self.run).read()
         self._moved = dataset not in (None, config.dataset)
@@ -145,8 +146,8 @@ class TrainedRun:
         renamed = self._moved and path is not None  # files may be called anything
         if source.name != name and not renamed:
             raise DataError(
-                f"{self.run} was trained on {name}, and {self.config.dataset} is "
-                f"{source.name}; say with --dataset where {name} is now."
+                f"{self.run} was trained on {name}, not on {source.name}; say with "
+                f"--dataset where {name} is now."
             )
         before = self.data["num_images"], tuple(self.data["image_shape"])
         if before != (len(source.train), source.image_shape):
@@ -231,8 +232,11 @@ class TrainedRun:
     def describe(self, index: int) -> str:
         """How a test image is called."""
         labels = self.source.test.labels
-        kind = "" if labels is None else f" ({self.class_name(labels[index])})"
-        return f"image {index}{kind}"
+        if labels is None:
+            return f"image {index}"
+        name = self.class_name(labels[index])
+        named = self.data["class_names"] is not None
+        return f"image {index} ({name if named else f'class {name}'})"
 
     def prior_draws(self, seed: int, num: int = 1) -> np.ndarray:
         """The latents of the images that `VAE.generate` makes of a seed, (num, D)."""

@@ -13,6 +13,7 @@ from keras_vae.flags import COMPONENTS, FLAGS, as_flags
 from keras_vae.options import choices
 from keras_vae.recipes import RECIPES, recipe
 from keras_vae.run_options import GROUPS
+from keras_vae.run_paths import at_hand
 from keras_vae.runs.facts import wrong_facts
 from keras_vae.runs.folder import RunFolder, read_config
 from keras_vae.runs.resuming import options_of_run
@@ -178,6 +179,7 @@ def command_of(config: TrainConfig, refit: dict | None = None) -> str:
 
 
 def _read(path):
+    path = at_hand(path)
     file = RunFolder(path).config if path.is_dir() else path
     if not file.is_file():
         raise ModelError(

@@ -19,6 +19,7 @@ class EpochLines(keras.callbacks.Callback):
 
     Example:
         >>> _ = vae.fit(images, epochs=1, verbose=0, callbacks=[EpochLines()])
+        Compiling; an epoch has 32 steps.
         Epoch 1/1: elbo -...
     """
 
@@ -30,6 +31,9 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._ends = collections.deque([time.monotonic()])
+        print(
+            "Compiling; an epoch has {steps} steps.".format(**self.params), flush=True
+        )
 
     def on_epoch_begin(self, epoch, logs: Any = None):
         self._bar = tqdm(

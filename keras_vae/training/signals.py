@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def noted_signals() -> Iterator[Noted]:
     def note(number, frame):
         noted.number = number
         restore()
+        print("Stopping after this step; Ctrl-C again ends at once.", file=sys.stderr)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, note)

@@ -314,7 +314,7 @@ def test_folder_that_is_a_file_is_refused(tmp_path, tiny_vae):
     ("arguments", "message"),
     [
         (["{}/none"], "There is no run folder"),
-        (["{}"], "holds no trained model"),
+        (["{}"], "is no run folder"),
         (["{}", "--format", "onx"], "Unknown export format 'onx'"),
     ],
 )

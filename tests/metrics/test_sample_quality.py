@@ -103,11 +103,12 @@ def test_no_number_is_shown_without_its_extractor(small_vae, splits, extractor):
     lines = table(report).splitlines()
     assert extractor.name in lines[0] and extractor.sha256 in lines[0]
     assert "30 test images" in lines[0]
-    assert [line[:15].strip() for line in lines[2:]] == [
+    assert [line[:15].strip() for line in lines[2:5]] == [
         "samples",
         "reconstructions",
         "training images",
     ]
+    assert "less is better" in lines[5]
     assert f"{report['samples']['precision']:.3f}" in lines[2]
 
 

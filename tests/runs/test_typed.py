@@ -167,7 +167,7 @@ def test_facts_that_cannot_be_true_are_refused(config):
         ("--recipe classic --resume", 2, "each say what the options are; give one."),
         ("--config x --resume", 2, "each say what the options are; give one."),
         ("--recipe clasic", 2, "Did you mean 'classic'?"),
-        ("--recipe", 2, "Missing value for argument '--recipe'"),
+        ("--recipe", 2, "--recipe takes"),
         ("--recipe classic --num-components 3", 2, "standard_normal has no num_comp"),
         ("--config none", 4, "There is no none; give --config a run's folder, or its"),
         ("--config .", 4, "There is no config.json; give --config a run's folder, or"),
