@@ -146,6 +146,7 @@ def explore(config: ExploreConfig) -> None:
         title = f"{config.run.name}: {len(trained.images):,} test images of "
         title += trained.source.name
         charts.save_charts(charts_of(trained), options.output, title)
+        title = f"Charts of {config.run}"
     else:
         table = view(trained, options)
         title = table.title
