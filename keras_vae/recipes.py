@@ -140,7 +140,7 @@ EMOJI = LADDER | {
 }
 
 VAMPPRIOR = {"prior": "vampprior", "num_components": 500}
-TWO_LEVELS = {"latent_dim": (40, 40)}
+TWO_LEVELS = {"latent_dim": (40, 40), "epochs": 400}
 
 RECIPES = {
     "classic": Recipe(
