@@ -190,3 +190,15 @@ def test_a_path_that_no_file_can_have_is_refused(path, capsys):
     assert error.endswith(
         ("is too long; choose another.\n", "can have; choose another.\n")
     )
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_vae.generate", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")  # that of SIGPIPE
