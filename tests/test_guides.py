@@ -29,6 +29,7 @@ SOONER = {  # in Python: the same lines, sooner
     r"digits\.train\.labels": "digits.train.labels[:256]",
     r"range\(150\)": "range(2)",
 }
+NEEDS = {"runtimes": "ai_edge_litert", "serving": "uvicorn"}  # page: of an extra
 LESS = {  # command -> options that make it short
     "keras_vae.evaluate": {"--num-samples": "10", "--num-draws": "200"},
     "keras_vae.refit": {"--epochs": "2"},
@@ -80,6 +81,8 @@ def test_code_runs_as_printed(page, data, tmp_path, monkeypatch, capsys):
     import matplotlib
     import tensorflow as tf
 
+    if page.stem in NEEDS:
+        pytest.importorskip(NEEDS[page.stem])
     matplotlib.use("Agg")
     for name in ("saved_models", "pictures"):
         shutil.copytree(data / name, tmp_path / name)
