@@ -49,6 +49,7 @@ UNITS = ("epochs", "steps", "minutes")
 INNER = "callbacks/"  # of arrays that are no variables
 NAME = re.compile(r"epoch-(\d+)-step-(\d+)\.safetensors")
 KEPT = 2  # generations
+STOPPING = "Stopping after this step; Ctrl-C again ends at once."
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -171,7 +172,7 @@ class Checkpoint(keras.callbacks.Callback):
         with contextlib.ExitStack() as stack:
             if self._writes:
                 stack.enter_context(self._owned_folder())
-            self._signal = stack.enter_context(noted_signals())
+            self._signal = stack.enter_context(noted_signals(STOPPING))
             if self._found is not None:
                 self._check()
                 self._restore(model)

@@ -16,10 +16,13 @@ class Noted:
 
 
 @contextlib.contextmanager
-def noted_signals() -> Iterator[Noted]:
+def noted_signals(answer: str = "") -> Iterator[Noted]:
     """Notes the first Ctrl-C or SIGTERM; a second one acts at once, as before.
 
     In another thread than the main one, where Python allows no handlers, none is noted.
+
+    Args:
+        answer: What to print when it comes.
 
     Example:
         >>> with noted_signals() as noted:
@@ -39,7 +42,8 @@ def noted_signals() -> Iterator[Noted]:
     def note(number, frame):
         noted.number = number
         restore()
-        print("Stopping after this step; Ctrl-C again ends at once.", file=sys.stderr)
+        if answer:
+            print(answer, file=sys.stderr)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, note)
