@@ -16,7 +16,7 @@ from export.bundle import training_facts
 from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
-from keras_vae.errors import ModelError, number, to_type, unknown, whole_number
+from keras_vae.errors import number, to_type, unknown, whole_number
 from keras_vae.run_paths import missing
 
 
@@ -87,11 +87,9 @@ def run_export(config: ExportConfig) -> None:
 
         print(benchmark(config.run))
         return
-    if not (config.run / "config.json").is_file():
-        raise ModelError(
-            f"{config.run} is no run folder: it has no config.json. Give the folder "
-            "that keras_vae.train wrote."
-        )
+    from keras_vae.runs.folder import RunFolder
+
+    RunFolder(config.run).check_finished()
     start_tensorflow()
     from keras_vae.runs.trained import load_run
 

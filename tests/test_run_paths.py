@@ -6,6 +6,7 @@ import pytest
 from keras_vae import evaluate
 from keras_vae.generate import main
 from keras_vae.run_paths import PRETRAINED, at_hand, missing
+from tests.pretrained import NAMES
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +32,7 @@ def test_what_is_there_comes_first(tmp_path, monkeypatch):
 
 
 def test_the_wheel_holds_them():
+    assert tuple(NAMES) == PRETRAINED
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert "saved_models" in data["packages"]["find"]["include"]
     assert {f"{n}/**" for n in PRETRAINED} < set(data["package-data"]["saved_models"])

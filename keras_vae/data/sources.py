@@ -269,12 +269,10 @@ def digits(name: str) -> RawSource:
 
 def files(name: str, options: ImageOptions) -> RawSource:
     """A folder of images, of IDX files or of TFDS; a `.npz` or a `.npy` file."""
-    path = location(name) or Path(name)
+    path = found(name) or Path(name)
     prepared = from_tfds.is_version(path)
     if path.is_dir() and not prepared and not array_files.has_idx_files(path):
         return image_folders.read_folder(path, options)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder.")
     options.check_unused(name)
     if prepared:
         return from_tfds.read_version(path)

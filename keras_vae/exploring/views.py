@@ -55,7 +55,7 @@ def traverse(
         name = f"seed {seed or 0}"
     label = trained.check_label(label, image)
     relevance, unit = trained.relevance
-    value = {"nats": "{:.2f} nats", "variance": "its mean varies by {:.2f}"}[unit]
+    value = {"nats": "{:.2f} nats", "variance": "variance of its mean {:.2f}"}[unit]
     order = np.argsort(-relevance, kind="stable")[:dimensions]
     sigmas = np.linspace(-3, 3, steps)
     middle, spread = 0.0, 1.0

@@ -1,7 +1,6 @@
 """Which options a run may be finished with: its own, and more epochs."""
 
 import dataclasses
-import re
 
 from keras_vae.config import TrainConfig
 from keras_vae.errors import ModelError, shown
@@ -100,9 +99,12 @@ def check_same_images(data: dict, facts: dict, run: object) -> None:
 
 def _epochs_begun(run):
     """How many epochs a run has, with the one that it may be in."""
-    names = (path.name for path in run.checkpoints.glob("epoch-*.safetensors"))
-    found = [re.fullmatch(r"epoch-(\d+)-step-(\d+)\.safetensors", n) for n in names]
-    return max((int(each[1]) + (int(each[2]) > 0) for each in found if each), default=1)
+    from keras_vae.training.checkpoints import NAME, Checkpoint  # by TensorFlow
+
+    newest = next(iter(Checkpoint(run.checkpoints).generations()), None)
+    if newest is None or (place := NAME.fullmatch(newest.name)) is None:
+        return 1
+    return int(place[1]) + (int(place[2]) > 0)
 
 
 def _text(value):

@@ -31,9 +31,7 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._ends = collections.deque([time.monotonic()])
-        print(
-            "Compiling; an epoch has {steps} steps.".format(**self.params), flush=True
-        )
+        print(f"Compiling; an epoch has {self.params['steps']} steps.", flush=True)
 
     def on_epoch_begin(self, epoch, logs: Any = None):
         self._bar = tqdm(
