@@ -4,7 +4,6 @@
 `... matrix` compares every runtime.
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,11 @@ from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
 from keras_vae.errors import number, to_type, unknown, whole_number
+from keras_vae.options import options
 from keras_vae.run_paths import missing
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class ExportConfig:
     """Export the decoder of a training run, and compare each artifact with Keras.
 
@@ -53,7 +53,7 @@ class ExportConfig:
     """Export nothing; measure what is in RUN/export in each runtime."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class VerifyConfig:
     """Check an exported folder: checksums, then each artifact in every runtime.
 
@@ -135,7 +135,7 @@ def run_verify(config: VerifyConfig) -> None:
     conclude(f"{bundle} is whole.", generate)
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class MatrixConfig:
     """Compare every format in every runtime with Keras, on untrained models.
 
@@ -156,7 +156,7 @@ def run_matrix(config: MatrixConfig) -> None:
     print(table(parity_matrix()))
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class ServeConfig:
     """Serve images of an exported folder over HTTP, with ONNX Runtime alone.
 

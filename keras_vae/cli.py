@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -215,8 +216,7 @@ def _parse(config_class, argv, prog, description, groups=None, default=None):
     argv = [argument for argument in argv if argument != DEBUG]
     if argv and argv[0].startswith("--tyro-"):  # a script that completes one word
         prog = completed_name(prog)
-    description = inspect.cleandoc(description or config_class.__doc__)
-    description += f"\n{DEBUG} prints the traceback of an error, too."
+    description = _paragraphs(description or config_class.__doc__)
     groups = groups or {}
     parsed_class = _grouped_class(config_class, groups)
     if default is not None:
@@ -246,6 +246,19 @@ def _parse(config_class, argv, prog, description, groups=None, default=None):
     ]
     message = message.removeprefix(f"Error parsing {config_class.__name__}: ")
     raise UsageError(_explained(message, " ".join(hints)))
+
+
+def _paragraphs(description):
+    """A description within 80 columns: tyro joins lines that are not indented."""
+    first, *others = inspect.cleandoc(description).split("\n\n")
+    paragraphs = [
+        f"\n{text}"
+        if ":\n  " in text
+        else textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="  ")
+        for text in others
+    ]
+    about_debug = f"{DEBUG} prints the traceback of an error, too."
+    return "\n".join([first, *paragraphs, about_debug])
 
 
 def completed_name(prog: str) -> str:

@@ -4,7 +4,6 @@
 `sample_quality`; here a run is loaded and its metrics.json updated.
 """
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -22,13 +21,14 @@ from keras_vae.errors import (
     whole_number,
 )
 from keras_vae.files import write_text
+from keras_vae.options import options
 from keras_vae.run_paths import missing
 from keras_vae.runs.folder import RunFolder
 
 MAX_SAMPLES, MAX_DRAWS, MAX_SEED = 1_000_000, 100_000, 2**31 - 1
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class EvaluateConfig:
     """Estimate the log-likelihood of a trained model on its test split.
 

@@ -3,7 +3,6 @@
 Here are the options; `keras_vae.exploring.views` makes the pictures.
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import tyro
 from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
 from keras_vae.flags import A_CLASS, one_of
-from keras_vae.options import choices
+from keras_vae.options import choices, options
 
 if TYPE_CHECKING:
     from keras_vae.pictures.tables import Table
@@ -23,7 +22,7 @@ PATHS = "keras_vae.exploring.paths.PATHS"
 MOST = 100  # rows or columns of a picture
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class Traverse:
     """Vary one latent a row, those that matter most first."""
 
@@ -44,7 +43,7 @@ class Traverse:
     """The .png to write, or a .gif, whose frames are the columns."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class Interpolate:
     """Go from one image to another through the latent space."""
 
@@ -63,7 +62,7 @@ class Interpolate:
     """The .png to write, or a .gif, whose frames are the points."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class Attribute:
     """Add the difference of two classes' mean latents to images."""
 
@@ -81,7 +80,7 @@ class Attribute:
     """The .png to write, or a .gif, whose frames are the columns."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class Manifold:
     """Decode the plane of a model with two latents, evenly under the prior."""
 
@@ -93,7 +92,7 @@ class Manifold:
     """The .png to write."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class Plots:
     """Draw the posterior means by class, what each latent carries, and the loss."""
 
@@ -102,7 +101,7 @@ class Plots:
 
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
-@dataclasses.dataclass(frozen=True)
+@options
 class ExploreConfig:
     """Look into the latent space of a trained model.
 

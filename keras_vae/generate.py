@@ -5,7 +5,6 @@ The same seed gives the images that `VAE.generate` gives.
 """
 
 import contextlib
-import dataclasses
 import functools
 import sys
 from pathlib import Path
@@ -32,6 +31,7 @@ from keras_vae.errors import (
     to_type,
 )
 from keras_vae.flags import A_CLASS
+from keras_vae.options import options
 from keras_vae.run_paths import missing
 
 CPU = "CPUExecutionProvider"
@@ -39,7 +39,7 @@ BATCH = 1024  # images decoded in one call: bounds the memory
 MANY = 10_000  # images in a picture that takes more than a second to write
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class GenerateConfig:
     """Generate images from an exported decoder, without TensorFlow.
 

@@ -1,21 +1,65 @@
-"""The options of components, read from their source without importing it.
+"""Options, documented where they stand: those of commands and those of components.
 
-A table (a dict literal at the foot of its module) names components; the signature of
-each says its options, with their types and defaults, and its docstring what they mean.
-Parsing them instead of importing them lets a command print its help without loading
-TensorFlow, and nothing is listed twice.
+A command's are the fields of a dataclass, with a docstring below each.
+
+Those of components are read from their source without importing it. A table (a dict
+literal at the foot of its module) names components; the signature of each says its
+options, with their types and defaults, and its docstring what they mean. Parsing them
+instead of importing them lets a command print its help without loading TensorFlow, and
+nothing is listed twice.
 """
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import re
+import textwrap
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, get_args
+from itertools import pairwise
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args
+
+import tyro
+
+Options = TypeVar("Options")
 
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+@dataclass_transform(frozen_default=True)
+def options(cls: type[Options]) -> type[Options]:
+    """Makes a class a frozen dataclass, the docstring below each field its help text.
+
+    tyro reads those docstrings as well, but breaks lines where the source does.
+
+    Args:
+        cls: A class of options for `keras_vae.cli.command`.
+
+    Returns:
+        The class.
+
+    Example:
+        >>> @options
+        ... class Drawing:
+        ...     seed: int = 0
+        ...     '''Of the noise.'''
+        >>> Drawing(seed=3).seed
+        3
+    """
+    with contextlib.suppress(OSError):  # no source: no help, but the same options
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        for field, below in pairwise(getattr(definition, "body", ())):
+            match field, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    shown = tyro.conf.arg(help=" ".join(text.split()))
+                    kind = cls.__annotations__[name]
+                    cls.__annotations__[name] = Annotated[kind, shown]
+    return dataclasses.dataclass(frozen=True)(cls)
 
 
 @dataclasses.dataclass(frozen=True)

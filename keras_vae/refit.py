@@ -17,6 +17,7 @@ from keras_vae.data import sources
 from keras_vae.errors import UsageError, number, whole_number
 from keras_vae.files import write_text
 from keras_vae.flags import AXES, FLAGS, annotation, one_of
+from keras_vae.options import options
 from keras_vae.runs.folder import RunFolder
 
 PRIOR_FLAGS = {name: flag for name, flag in FLAGS.items() if flag.axis == "prior"}
@@ -25,7 +26,7 @@ NUM_DRAWS = 5_000  # compared with test images
 EPOCHS, STEPS = 20, 5_000  # the least of both, by default
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class RefitOptions:
     """Fit another prior to a trained model, whose networks stay as they are.
 

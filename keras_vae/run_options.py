@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from keras_vae.flags import AXES, FLAGS, annotation, one_of
+from keras_vae.options import options
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class DataOptions:
     """Which images, and how they are read."""
 
@@ -42,7 +43,7 @@ class DataOptions:
     use, or images that are black and white already."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class ModelOptions:
     """The networks and the distributions."""
 
@@ -62,7 +63,7 @@ class ModelOptions:
     """Start the decoder's output at the mean training image, as Burda et al. do."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class ObjectiveOptions:
     """What is maximized."""
 
@@ -74,7 +75,7 @@ class ObjectiveOptions:
     """Epochs over which the KL term's weight rises from 0."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class TrainingOptions:
     """Epochs and steps, and what they run on."""
 
@@ -107,7 +108,7 @@ class TrainingOptions:
     stock Keras loop."""
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class OutputOptions:
     """What is written, and where; how a run goes on."""
 

@@ -3,7 +3,6 @@
 Those that the package ships were made by it; see `keras_vae/metrics/extractors/`.
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ import tyro
 from keras_vae.cli import command, conclude, start_tensorflow
 from keras_vae.errors import OutputError, UsageError, number, to_type, whole_number
 from keras_vae.files import check_file, replaced, sha256_of
+from keras_vae.options import options
 
 OPSET = 17
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class ExtractorConfig:
     """Train a small classifier whose features `evaluate --samples` compares images by.
 

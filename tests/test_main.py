@@ -74,6 +74,21 @@ def test_examples_of_the_help_are_understood(argv, capsys, monkeypatch):
     assert len(asked) == len(found)
 
 
+@pytest.mark.parametrize("argv", HELPED, ids=" ".join)
+def test_help_is_no_wider_than_a_terminal(argv, capsys):
+    text = helped(argv, capsys).partition("\n\n")[2]  # without how it is called
+    for line in text.splitlines():
+        assert len(line) <= (88 if "python -m" in line else 80)
+
+
+def test_help_breaks_lines_where_the_terminal_does(capsys):
+    """Not where the docstring in the source does, as tyro would by itself."""
+    lines = helped(["train"], capsys).splitlines()
+    assert any(
+        "more are read when they are needed. None is a" in line for line in lines
+    )
+
+
 def test_training_options_stand_under_headings(capsys):
     text = helped(["train"], capsys)
     titles = re.findall(r"^\W+((?:\w+ )?options)\W+$", text, re.M)

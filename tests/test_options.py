@@ -1,9 +1,11 @@
+import dataclasses
 import importlib
+from typing import Literal, get_args, get_type_hints
 
 import pytest
 
 from keras_vae.flags import AXES, NAMES
-from keras_vae.options import choices, fits, options_of
+from keras_vae.options import choices, fits, options, options_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,33 @@ def test_options_have_type_default_and_meaning():
     assert (option.kind, option.default) == (int, 5)
     assert option.help == "int from 1 to 1,000, components M of a pixel."
     assert mixture["bernoulli"] == {}
+
+
+@options
+class Drawing:
+    """What to draw."""
+
+    seed: int = 0
+    """Of the noise,
+    any whole number."""
+    width: Literal[1, 2] = 1
+    height: int = 1
+    """In rows."""
+
+
+def test_options_of_a_command_say_what_stands_below_them():
+    kinds = get_type_hints(Drawing, include_extras=True)
+    assert get_args(kinds["seed"])[1].help == "Of the noise, any whole number."
+    assert get_args(kinds["height"])[1].help == "In rows."
+    assert kinds["width"] == Literal[1, 2]
+    assert Drawing(2) == Drawing(seed=2, height=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Drawing().seed = 1  # pyright: ignore
+
+
+def test_options_without_their_source_are_options_still(monkeypatch):
+    monkeypatch.setattr("inspect.getsource", lambda cls: open("nowhere/at/all"))
+    assert options(type("Plain", (), {"__annotations__": {"a": int}}))(3).a == 3
 
 
 def test_what_a_row_of_the_table_fixes_is_no_option():

@@ -10,7 +10,7 @@ from keras_vae.config import TrainConfig
 from keras_vae.data.image_files import ImageOptions
 from keras_vae.errors import ModelError, UsageError, to_type
 from keras_vae.flags import COMPONENTS, FLAGS, as_flags
-from keras_vae.options import choices
+from keras_vae.options import choices, options
 from keras_vae.recipes import RECIPES, recipe
 from keras_vae.run_options import GROUPS
 from keras_vae.run_paths import at_hand
@@ -36,10 +36,10 @@ _TABLE = "keras_vae.networks.table"
 # networks that decide on the widths of z themselves
 WITHOUT_LATENT_DIM = {*choices(f"{_TABLE}.EVERY")} - {*choices(f"{_TABLE}.NETWORKS")}
 
-_RECIPES = "; ".join(f"{name}: {row.about}" for name, row in RECIPES.items())
+_RECIPES = "".join(f"\n- {name}: {row.about}" for name, row in RECIPES.items())
 
 
-@dataclasses.dataclass(frozen=True)
+@options
 class _Source:
     """Where options come from; those that are typed override them."""
 
@@ -47,7 +47,7 @@ class _Source:
         str | None,
         tyro.conf.arg(
             metavar="NAME",
-            help=f"Take the options of a good run. {_RECIPES}.",
+            help=f"Take the options of a good run:{_RECIPES}",
         ),
     ] = None
     config: Path | None = None
