@@ -94,6 +94,8 @@ def test_the_other_commands_take_it(refitted, tmp_path, capsys):
     before = contents(new)
     assert train(["--resume", "--output", str(new), "--epochs", "4"]) == 4
     assert "a prior that was fitted to a trained model" in capsys.readouterr().err
+    assert train(["--config", str(new), "--output", str(tmp_path / "again")]) == 4
+    assert "--config cannot repeat; repeat that model's" in capsys.readouterr().err
     assert contents(new) == before
 
 

@@ -185,4 +185,10 @@ def _read(path):
         raise ModelError(
             f"There is no {file}; give --config a run's folder, or its config.json."
         )
-    return read_config(file)
+    config, data = read_config(file)
+    if isinstance(data, dict) and "refit" in data:
+        raise ModelError(
+            f"{path} has a prior that was fitted to a trained model, which --config "
+            "cannot repeat; repeat that model's run, and run keras_vae.refit on it."
+        )
+    return config, data
