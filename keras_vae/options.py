@@ -48,6 +48,7 @@ def options(cls: type[Options]) -> type[Options]:
         >>> Drawing(seed=3).seed
         3
     """
+    kinds = dict(cls.__annotations__)
     with contextlib.suppress(OSError):  # no source: no help, but the same options
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
         for field, below in pairwise(getattr(definition, "body", ())):
@@ -57,8 +58,8 @@ def options(cls: type[Options]) -> type[Options]:
                     ast.Expr(ast.Constant(str(text))),
                 ):
                     shown = tyro.conf.arg(help=" ".join(text.split()))
-                    kind = cls.__annotations__[name]
-                    cls.__annotations__[name] = Annotated[kind, shown]
+                    kinds[name] = Annotated[kinds[name], shown]
+    cls.__annotations__ = kinds
     return dataclasses.dataclass(frozen=True)(cls)
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.levels`: what two levels cost, beside one.
 
-Both are the recipes of their names, in a process each, one epoch by turns. What is
-compared is the time of an epoch for each weight: two levels have more of them.
+Both are the recipes of their names, in batches of 250 and a process each, one epoch by
+turns. What is compared is the time of an epoch for each weight: two levels have more.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from tests.benchmarks.interleave import paired_ratio, print_table, spread, summa
 from tests.benchmarks.training import take_turns
 
 NAMES = ("gated_vae", "two_levels")
+BATCH_SIZE = 250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def ours(name, images, done):
 
     from keras_vae.runs.build import build_optimizer, build_vae
 
-    config = TrainConfig(**recipe(name).options)
+    config = TrainConfig(**recipe(name).options | {"batch_size": BATCH_SIZE})
     config = chosen(config, images.shape[1:], len(images))
     vae = build_vae(config, images.shape[1:], num_images=len(images))
     vae.compile(build_optimizer(config, len(images)), steps_per_execution="auto")
