@@ -116,6 +116,11 @@ def _check_options(formats, options, with_encoder):
     weights = options.get("weights", "float32")
     if weights not in ("float32", *ROUNDED):
         raise unknown("weights", weights, ["float32", *ROUNDED])
+    if "batch" in options and weights != "float32":
+        raise UsageError(
+            f"Rounded weights have no file of a fixed batch size, got weights={weights}"
+            " and batch; leave one of them out."
+        )
     if with_encoder and weights != "float32":
         raise UsageError(
             f"Rounded weights are of a decoder alone, got weights={weights} and "

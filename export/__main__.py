@@ -4,6 +4,7 @@
 `... matrix` compares every runtime.
 """
 
+import ipaddress
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from export.bundle import training_facts
 from export.formats import FORMATS
 from export.reader import find_bundle
 from keras_vae.cli import command, conclude, start_tensorflow, without_chatter
-from keras_vae.errors import number, to_type, unknown, whole_number
+from keras_vae.errors import UsageError, number, to_type, unknown, whole_number
 from keras_vae.options import options
 from keras_vae.run_paths import missing
 
@@ -51,6 +52,9 @@ class ExportConfig:
     """Also export the encoder, and in ONNX and for the web page the score."""
     benchmark: bool = False
     """Export nothing; measure what is in RUN/export in each runtime."""
+    trust: bool = False
+    """With --benchmark: measure the formats that can hold code, too: SavedModel, Keras,
+    C, web."""
 
 
 @options
@@ -85,7 +89,7 @@ def run_export(config: ExportConfig) -> None:
     if config.benchmark:
         from export.benchmark import benchmark
 
-        print(benchmark(config.run))
+        print(benchmark(config.run, config.trust))
         return
     from keras_vae.runs.folder import RunFolder
 
@@ -110,9 +114,9 @@ def run_export(config: ExportConfig) -> None:
     check = to_type("python -m export verify", folder)
     if any(FORMATS[name].program for name in config.format):
         check += " --trust"
-    serve = (
-        [to_type("python -m export serve", folder)] if "web" in config.format else []
-    )
+    # earlier exports are there, too
+    served = "web" in config.format and (folder / "decoder.onnx").is_file()
+    serve = [to_type("python -m export serve", folder)] if served else []
     conclude(f"The decoder is in {folder}.", check, *serve)
 
 
@@ -131,8 +135,10 @@ def run_verify(config: VerifyConfig) -> None:
     with without_chatter():  # of the runtimes
         checks = verify(bundle, config.trust)
     print(table(checks))
-    generate = to_type("python -m keras_vae.generate", config.bundle)
-    conclude(f"{bundle} is whole.", generate)
+    generate = []
+    if (bundle / "decoder.onnx").is_file():
+        generate = [to_type("python -m keras_vae.generate", config.bundle)]
+    conclude(f"{bundle} is whole.", *generate)
 
 
 @options
@@ -177,9 +183,11 @@ class ServeConfig:
     port: int = 8000
     """The port; 0 for any that is free."""
     proxy: str | None = None
-    """The address of a proxy whose X-Forwarded-For is believed."""
+    """The address of a proxy whose X-Forwarded-For is believed, or its network."""
     max_images: int = 1024
     """Images in one reply."""
+    max_values: int = 2**22
+    """Pixels times channels of all images in one reply; a quarter of it as JSON."""
     max_body: int = 2**20
     """Bytes of a request's body."""
     max_requests: int = 32
@@ -197,12 +205,20 @@ def run_serve(config: ServeConfig) -> None:
         config: the options.
 
     Raises:
-        UsageError: if one is out of range.
+        UsageError: if one is out of range, or no address.
         ModelError: if the bundle is damaged, or has no ONNX decoder.
         ImportError: if what serves is not installed.
     """
     whole_number("port", config.port, 0, 65_535)
-    for name in ("max_images", "max_body", "max_requests", "burst"):
+    if config.proxy is not None:
+        try:
+            ipaddress.ip_network(config.proxy)
+        except ValueError:
+            raise UsageError(
+                "proxy must be an address or a network, as 172.17.0.1 or 172.17.0.0/16;"
+                f" got {config.proxy!r}."
+            ) from None
+    for name in ("max_images", "max_values", "max_body", "max_requests", "burst"):
         whole_number(name, getattr(config, name), 1, 2**30)
     number("rate", config.rate, maximum=1e9)
     try:
@@ -213,6 +229,7 @@ def run_serve(config: ServeConfig) -> None:
 
     limits = Limits(
         images=config.max_images,
+        values=config.max_values,
         body=config.max_body,
         requests=config.max_requests,
         rate=config.rate or None,

@@ -32,25 +32,29 @@ COLUMNS = {
 }
 
 
-def benchmark(bundle: Path) -> str:
+def benchmark(bundle: Path, trust: bool = False) -> str:
     """Measures every artifact of a bundle in every runtime that is installed.
 
     Args:
-        bundle: folder with a `manifest.json`, or a run folder whose `export` has it;
-            its formats that hold code are run, too.
+        bundle: folder with a `manifest.json`, or a run folder whose `export` has it.
+        trust: whether its formats that can hold code are run, too.
 
     Returns:
-        A Markdown table.
+        A Markdown table, and below it what was left out.
 
     Raises:
         ModelError: if the bundle is damaged, or a runtime fails.
     """
     checked = check_bundle(bundle)
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|---" * len(COLUMNS) + "|"]
+    left_out = []
     for runtime, row in RUNTIMES.items():
         # Through another process, that process would be measured.
         outside = row.runtimes[runtime].outside
         if row.artifact not in checked.manifest["artifacts"] or outside:
+            continue
+        if row.program and not trust:
+            left_out.append(row.artifact)
             continue
         code = (
             "import sys; from export.benchmark import measure; measure(*sys.argv[1:])"
@@ -67,6 +71,9 @@ def benchmark(bundle: Path) -> str:
         row = json.loads(done.stdout.splitlines()[-1])
         if row is not None:  # installed
             lines.append("| " + " | ".join(row[name] for name in COLUMNS) + " |")
+    if left_out:
+        names = ", ".join(left_out)
+        lines.append(f"\nNot run, for they can hold code: {names}. See --trust.")
     return "\n".join(lines)
 
 

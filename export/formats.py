@@ -83,9 +83,9 @@ class Format:
         try:
             return self.load_writer()(vae, folder, **known)
         except ImportError as error:
-            if not self.install:
-                raise
             cause = str(error).rstrip(".")
+            if not self.install or "; install" in cause:  # it says so itself
+                raise
             raise ImportError(f"{cause}; run `{self.install}`.") from error
 
     def opened(self, artifact: str, files: Iterable[str]) -> dict[str, str]:

@@ -14,6 +14,8 @@ class Limits:
 
     Attributes:
         images: Images in one reply.
+        values: Numbers in one reply, pixels times channels of all its images; as JSON,
+            which takes twenty bytes for each, a quarter of it.
         body: Bytes of a request's body.
         seconds: To send that body in.
         requests: Requests that are seen to at the same time.
@@ -22,11 +24,26 @@ class Limits:
     """
 
     images: int = 1024
+    values: int = 2**22
     body: int = 2**20
     seconds: float = 10.0
     requests: int = 32
     rate: float | None = 20.0
     burst: int = 40
+
+    def check(self, number: int, image_shape, as_json: bool = False) -> None:
+        """Refuses more images than one reply has; one is never too much.
+
+        Raises:
+            Refused: With status 413.
+        """
+        values = self.values // 4 if as_json else self.values
+        most = max(1, min(self.images, values // math.prod(image_shape)))
+        if number > most:
+            kind = " as JSON" if as_json else ""
+            raise Refused(
+                413, f"A reply has {most} images{kind} at most; got {number}."
+            )
 
 
 class Refused(Exception):

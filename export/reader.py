@@ -10,13 +10,13 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from export.manifest import check_manifest, serialized
+from export.onnx_file import check_onnx
 from keras_vae.distributions.portable_noise import MAX_SEED
 from keras_vae.errors import ModelError, first_line, to_type
 from keras_vae.run_paths import at_hand
@@ -221,78 +221,3 @@ def _check_golden(golden, manifest):
         raise ValueError("its arrays or labels are not this decoder's")
     if not 0 <= golden["seed"] < MAX_SEED or golden["num_images"] != draws:
         raise ValueError("its seed or number of images is out of range")
-
-
-# === ONNX ===
-
-# Those fields of each protocol buffer message that lead to a tensor.
-MESSAGES = {
-    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
-    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
-    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
-    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
-    "NodeProto": {5: "AttributeProto"},
-    "AttributeProto": {
-        **{5: "TensorProto", 6: "GraphProto", 10: "TensorProto", 11: "GraphProto"},
-        **{22: "SparseTensorProto", 23: "SparseTensorProto"},
-    },
-    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
-    "TensorProto": {},
-}
-EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of TensorProto
-
-
-def check_onnx(path: Path, data: bytes) -> None:
-    """Refuses a model that keeps weights in another file.
-
-    Args:
-        path: the file, for the error.
-        data: its content.
-
-    Raises:
-        ModelError: if a tensor is kept elsewhere, or `data` is no protocol buffer.
-    """
-    messages = [("ModelProto", memoryview(data))]
-    try:
-        while messages:
-            kind, message = messages.pop()
-            for number, value in _fields(message):
-                if kind == "TensorProto" and (
-                    number == EXTERNAL_DATA or number == DATA_LOCATION and value != 0
-                ):
-                    raise ModelError(
-                        f"{path} refers to other files; it must hold its weights."
-                    )
-                if number in MESSAGES[kind]:
-                    if isinstance(value, int):
-                        raise IndexError("a number where a message belongs")
-                    messages.append((MESSAGES[kind][number], value))
-    except IndexError as error:
-        raise ModelError(f"{path} is not an ONNX file.") from error
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Pairs (field number, value) of a protocol buffer message."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        value, size = None, {1: 8, 5: 4}.get(key & 7)
-        if key & 7 == 0:
-            value, position = _varint(message, position)
-        elif key & 7 == 2:
-            size, position = _varint(message, position)
-        if size is not None:
-            value, position = message[position : position + size], position + size
-        if value is None or position > len(message) or not 8 <= key < 2**32:
-            raise IndexError("not a field")
-        yield key >> 3, value
-
-
-def _varint(message, position):
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        value, position = value | (byte & 127) << shift, position + 1
-        if byte < 128:
-            return value, position
-    raise IndexError("not a number")

@@ -6,6 +6,7 @@ No TensorFlow and no Keras: Starlette takes the requests, uvicorn serves it, and
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import io
 import json
 import os
@@ -48,6 +49,8 @@ TYPES = {  # what the machine's own table says differs
 # times the largest body that are read, and forgotten, so that a client that sends too
 # much gets to read the answer
 DRAINED = 8
+# times the requests that are seen to: those whose bodies are on their way
+BODIES = 8
 WITHOUT_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A decoder</title>
 <h1>A decoder</h1>
@@ -80,7 +83,12 @@ class Server:
         self.bundle = read_bundle(find_bundle(bundle))
         self.decoder = ExportedDecoder(bundle)
         self.decoder.draw(0, 1)  # what is missing is missed now
+        self.image_shape = self.bundle.manifest["image_shape"]
         self.limits, self.gate = limits, Gate(limits)
+        # more than one address can open within its rate while a body may take: whoever
+        # sends slowly keeps nobody from the decoder
+        waiting = BODIES * limits.requests
+        self.bodies = Gate(dataclasses.replace(limits, requests=waiting))
         self.page = _page(self.bundle)
         self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "decode")
         self.app = Starlette(
@@ -105,6 +113,7 @@ class Server:
         asked.known(query, names, "parameter")
         seed = asked.seed(query)
         number = asked.whole(query, "num_images", 64, minimum=1, maximum=most)
+        self.limits.check(number, self.image_shape)
         label = query.get("label")
         temperature = asked.real(query, "temperature", 1.0, minimum=0, maximum=10)
 
@@ -122,6 +131,7 @@ class Server:
         asked.known(request.query_params, ("label",), "parameter")
         label = request.query_params.get("label")
         wanted = request.headers.get("accept", "")
+        as_json = "image/png" not in wanted and asked.NPY not in wanted
 
         def work(body):
             labels = None
@@ -129,25 +139,20 @@ class Server:
                 z = asked.latents_of_npy(body, self.decoder.latent_dim)
             else:
                 z, labels = asked.latents(body, self.decoder.latent_dim)
-            if len(z) > self.limits.images:
-                raise Refused(
-                    413,
-                    f"z must be of {self.limits.images} images at most; got {len(z)}.",
-                )
+            self.limits.check(len(z), self.image_shape, as_json)
             if labels is not None:
                 classes = self.decoder.num_classes
                 labels = asked.checked_labels(labels, len(z), classes)
             else:
                 labels = self.decoder.labels(len(z), label)
             images = self.decoder.decode(z, labels)
+            if as_json:
+                text = json.dumps({"images": images.tolist()})
+                return Response(text, media_type="application/json")
             if "image/png" in wanted:
                 return self._picture(images)
-            if asked.NPY in wanted:
-                np.save(file := io.BytesIO(), images)
-                return Response(file.getvalue(), media_type=asked.NPY)
-            return Response(
-                json.dumps({"images": images.tolist()}), media_type="application/json"
-            )
+            np.save(file := io.BytesIO(), images)
+            return Response(file.getvalue(), media_type=asked.NPY)
 
         return await self._answer(request, work, with_body=True)
 
@@ -176,8 +181,11 @@ class Server:
         """The response of some work in a thread, within the limits."""
         try:
             self.gate.check_rate(request.client.host if request.client else "")
+            given = []
+            if with_body:
+                with self.bodies:
+                    given = [await self._body(request)]
             with self.gate:
-                given = [await self._body(request)] if with_body else []
                 loop = asyncio.get_running_loop()
                 response = await loop.run_in_executor(self._threads, work, *given)
         except UsageError as error:

@@ -3,7 +3,9 @@
 The code is written by emx-onnx-cgen from static ONNX graphs; `decoder.h` declares it.
 """
 
+import contextlib
 import re
+import subprocess
 from pathlib import Path
 
 from export.decoder import decode_function, decoder_mean
@@ -118,15 +120,26 @@ def write_c(vae, folder: Path, *, with_encoder: bool = False) -> list[Artifact]:
         "label": "const int64_t label[1]," if conditional else "",
     }
     (path / "decoder.h").write_text(HEADER.format(**sizes))
-    artifacts = [Artifact(path.name, load_decoder(path), load_generator(path))]
+    with _compiling(path):
+        artifacts = [Artifact(path.name, load_decoder(path), load_generator(path))]
     if with_encoder:
         path = folder / "encoder_c"
         path.mkdir()
         function = encode_function(encoder_mean(vae), batch=1)
         _write_source(function, "encode", path / "encoder.c", ["mean", "log_var"])
         (path / "encoder.h").write_text(ENCODER_HEADER.format(**sizes))
-        artifacts.append(Artifact(path.name, encode=load_encoder(path)))
+        with _compiling(path):
+            artifacts.append(Artifact(path.name, encode=load_encoder(path)))
     return artifacts
+
+
+@contextlib.contextmanager
+def _compiling(path):
+    try:
+        yield
+    except subprocess.CalledProcessError as error:
+        cause = (error.stderr.strip().splitlines() or [f"status {error.returncode}"])[0]
+        raise ModelError(f"gcc cannot compile {path.name}: {cause}") from error
 
 
 def draw_function(vae):

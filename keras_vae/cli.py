@@ -100,7 +100,7 @@ def command(
 
 
 def conclude(sentence: str, *commands: str) -> None:
-    """Prints how a command ends: where things are, and what to type next.
+    """Prints how a command ends: where things are, and what to type next, if anything.
 
     Args:
         sentence: Where they are.
@@ -111,7 +111,9 @@ def conclude(sentence: str, *commands: str) -> None:
         All is in a. Next:
           python -m keras_vae.generate a
     """
-    print(f"{sentence} Next:", *commands, sep="\n  ", flush=True)
+    if commands:
+        sentence += " Next:"
+    print(sentence, *commands, sep="\n  ", flush=True)
 
 
 def conclude_run(folder: object, formats: Sequence[str], *commands: str) -> None:

@@ -6,6 +6,7 @@ The same seed gives the images that `VAE.generate` gives.
 
 import contextlib
 import functools
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,7 @@ from keras_vae.options import options
 from keras_vae.run_paths import missing
 
 CPU = "CPUExecutionProvider"
-BATCH = 1024  # images decoded in one call: bounds the memory
+BATCH, PIXELS = 1024, 2**18  # decoded in one call, at most: bounds the memory
 MANY = 10_000  # images in a picture that takes more than a second to write
 
 
@@ -146,13 +147,14 @@ class ExportedDecoder:
         self.class_names = None if self.num_classes is None else names
 
     @functools.cached_property
-    def _generator(self):
-        return self._session("generator.onnx")
+    def _draws(self):
+        return self._session("generator.onnx", part="z")
 
-    def _session(self, name):
+    def _session(self, name, part=None):
         import onnxruntime
 
-        from export.reader import check_onnx, read_file
+        from export.onnx_file import check_onnx, part_for
+        from export.reader import read_file
 
         described = self._described
         path = described.locate(name) if described else self._folder / name
@@ -169,6 +171,8 @@ class ExportedDecoder:
         else:  # a decoder on its own
             data = read_file(path)
             check_onnx(path, data)
+        if part is not None:
+            data = part_for(path, data, part)
         onnxruntime.set_default_logger_severity(4)  # what fails is raised
         try:
             return onnxruntime.InferenceSession(data, providers=[CPU])
@@ -197,9 +201,9 @@ class ExportedDecoder:
         call = {"seed": seed, "num_images": num_images}
         call |= {} if self.num_classes is None else {"label": 0}
         call = {name: np.array(value, np.int64) for name, value in call.items()}
-        generator = self._generator
+        draws = self._draws
         with self._in_one_sentence():
-            (z,) = generator.run(["z"], call)
+            (z,) = draws.run(["z"], call)
         return z
 
     def labels(
@@ -240,8 +244,10 @@ class ExportedDecoder:
         feed = {"z": z} if labels is None else {"z": z, "label": labels}
         batches, shown = [], not progress or None  # None: tqdm looks for a terminal
         with self._in_one_sentence():
-            for start in trange(0, len(z), BATCH, leave=False, delay=1, disable=shown):
-                rows = slice(start, start + BATCH)
+            pixels = [n for n in self._decoder.get_outputs()[0].shape[1:3] if n]
+            size = min(BATCH, max(1, PIXELS // math.prod(pixels)))
+            for start in trange(0, len(z), size, leave=False, delay=1, disable=shown):
+                rows = slice(start, start + size)
                 batch = {name: value[rows] for name, value in feed.items()}
                 batches.append(self._decoder.run(["images"], batch)[0])
             images = np.concatenate(batches)
@@ -323,12 +329,10 @@ def run_generate(config: GenerateConfig) -> None:
     save_png(grid, config.output)
     again = to_type("python -m keras_vae.generate", config.run)
     again += f" --seed {(config.seed + 1) % MAX_SEED}"
-    if config.num_images != GenerateConfig.num_images:
-        again += f" --num-images {config.num_images}"
-    if config.label is not None:
-        again += f" {to_type('--label', config.label)}"
-    if config.output != GenerateConfig.output:
-        again += f" {to_type('--output', config.output)}"
+    for name in ("num_images", "label", "temperature", "output"):
+        value = getattr(config, name)
+        if value != getattr(GenerateConfig, name):
+            again += f" {to_type('--' + name.replace('_', '-'), value)}"
     where = f"{len(images):,} images of seed {config.seed} are in {config.output}."
     conclude(where, again)
 

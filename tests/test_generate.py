@@ -216,7 +216,7 @@ def test_a_bundle_without_onnx_names_its_run(run, tmp_path):
 def test_the_command_ends_with_what_to_type_next(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(run[0], tmp_path / "it's a run").relative_to(tmp_path)
-    assert main([str(folder), "--seed", "16777215"]) == 0
+    assert main([str(folder), "--seed", "16777215", "--temperature", "0.5"]) == 0
     said, command = capsys.readouterr().out.splitlines()
     assert said == "64 images of seed 16777215 are in generated.png. Next:"
     words = shlex.split(command)
@@ -224,7 +224,7 @@ def test_the_command_ends_with_what_to_type_next(run, tmp_path, monkeypatch, cap
         "python",
         "-m",
         "keras_vae.generate",
-        *map(str, [folder, "--seed", 0]),
+        *map(str, [folder, "--seed", 0, "--temperature", 0.5]),
     ]
     assert main(words[3:]) == 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 if shutil.which("gcc") is None:
-    raise ImportError("gcc is missing")
+    raise ImportError("gcc is missing; install it, on Debian as gcc and libc6-dev.")
 
 
 def load_decoder(path):
@@ -71,7 +71,9 @@ def _compile(path, header, sources):
         target = Path(folder) / "model.so"
         sources = [path / source for source in sources]
         flags = ["-std=c99", "-O2", "-shared", "-fPIC", "-o", target]
-        subprocess.run(["gcc", *flags, *sources, "-lm"], check=True)
+        subprocess.run(
+            ["gcc", *flags, *sources, "-lm"], check=True, capture_output=True, text=True
+        )
         library = ctypes.CDLL(str(target))
     library.latent_dim = int(defines["LATENT_DIM"])
     return library, [int(defines[name]) for name in ("HEIGHT", "WIDTH", "CHANNELS")]

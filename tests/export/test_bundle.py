@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -181,6 +182,15 @@ def test_benchmark_prints_a_row_for_each_runtime(original, monkeypatch):
     monkeypatch.setattr(benchmark, "RUNTIMES", {"numpy": RUNTIMES["numpy"]})
     header, _, row = benchmark.benchmark(original).splitlines()
     assert header.startswith("| runtime | artifact | size, kB | max error |")
+    assert row.startswith("| numpy | decoder.onnx | ")
+
+
+def test_benchmark_runs_no_code_of_a_bundle_without_trust(original, monkeypatch):
+    program = dataclasses.replace(RUNTIMES["numpy"], program=True)
+    monkeypatch.setattr(benchmark, "RUNTIMES", {"numpy": program})
+    *_, last = benchmark.benchmark(original).splitlines()
+    assert last == "Not run, for they can hold code: decoder.onnx. See --trust."
+    *_, row = benchmark.benchmark(original, trust=True).splitlines()
     assert row.startswith("| numpy | decoder.onnx | ")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import export
 from export import export_decoder
+from export.__main__ import main
 from export.formats import FORMATS
 from export.manifest import serialized
 from export.parity import ROUNDED
@@ -37,6 +38,45 @@ def test_extras_to_install_exist():
     for row in FORMATS.values():
         for extra in re.findall(r"\[(\w+)\]", row.install):
             assert extra in extras["optional-dependencies"]
+
+
+def tiny():
+    parts = mlp((3, 2, 1), 2, posterior_params=4, likelihood_params=1, hidden=(4,))
+    return VAE(*parts)
+
+
+def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("emx_onnx_cgen", reason="needs '.[c]'")
+    c_gcc = pytest.importorskip("export.runtimes.c_gcc", reason="needs gcc")
+
+    def failing(*command, **options):
+        raise subprocess.CalledProcessError(1, "gcc", stderr="stdint.h: None\nMore")
+
+    monkeypatch.setattr(c_gcc.subprocess, "run", failing)
+    with pytest.raises(ModelError, match=r"^gcc cannot compile c: stdint.h: None$"):
+        export_decoder(tiny(), tmp_path / "export", ["c"])
+    assert not (tmp_path / "export").exists()
+
+
+def test_without_a_compiler_it_is_the_compiler_that_is_to_be_installed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delitem(sys.modules, "export.runtimes.c_gcc", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ImportError, match="install it, on Debian as gcc") as missing:
+        export_decoder(tiny(), tmp_path / "export", ["c"])
+    assert "pip install" not in str(missing.value)
+
+
+def test_a_bundle_without_onnx_is_not_said_to_generate(tmp_path, capsys):
+    export_decoder(tiny(), tmp_path / "export", ["keras"])
+    assert main(["verify", str(tmp_path / "export"), "--trust"]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path / 'export'} is whole.\n")
+
+
+def test_rounded_weights_have_no_batch(tmp_path):
+    with pytest.raises(UsageError, match="weights=int8 and batch; leave one of them"):
+        export_decoder(tiny(), tmp_path / "a", ["litert"], weights="int8", batch=4)
 
 
 def test_artifacts_of_a_format_are_opened_as_such():

@@ -36,6 +36,22 @@ def test_addresses_are_forgotten_those_that_asked_longest_ago_first(monkeypatch)
     ]
 
 
+def test_one_image_is_never_too_much():
+    limits = Limits(images=50, values=4_000)
+    limits.check(50, (4, 4, 1))
+    limits.check(40, (10, 10, 1))
+    limits.check(10, (10, 10, 1), as_json=True)
+    limits.check(1, (1000, 1000, 3), as_json=True)
+    for number, shape, as_json, most in (
+        (51, (4, 4, 1), False, "50 images"),
+        (41, (10, 10, 1), False, "40 images"),
+        (11, (10, 10, 1), True, "10 images as JSON"),
+        (2, (1000, 1000, 3), False, "1 images"),
+    ):
+        with pytest.raises(Refused, match=f"A reply has {most} at most; got {number}"):
+            limits.check(number, shape, as_json)
+
+
 def test_a_gate_counts_who_is_inside():
     gate = Gate(Limits(requests=1, rate=None))
     with gate:

@@ -3,13 +3,11 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
 from export import export_decoder
 from export.manifest import serialized
-from export.reader import MESSAGES, check_onnx, find_bundle, read_bundle
+from export.reader import find_bundle, read_bundle
 from export.verify import verify
 from keras_vae.errors import ModelError
 from keras_vae.files import sha256_of
@@ -131,89 +129,6 @@ def test_golden_vectors_of_another_decoder_are_refused(original, tmp_path, chang
 
 def test_run_folder_stands_for_its_bundle(original):
     assert find_bundle(original.parent) == original == find_bundle(original)
-
-
-# === ONNX ===
-
-
-def external():
-    tensor = numpy_helper.from_array(np.zeros(3, np.float32), "w")
-    tensor.ClearField("raw_data")
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "secret"
-    return tensor
-
-
-def model(nodes=(), weights=(), **fields):
-    graph = helper.make_graph(nodes, "graph", [], [], weights)
-    return helper.make_model(graph, **fields)
-
-
-def test_weights_in_another_file_are_found_wherever_they_hide():
-    constant = helper.make_node("Constant", [], ["c"], value=external())
-    branch = helper.make_graph([constant], "branch", [], [])
-    sparse = onnx.SparseTensorProto()
-    sparse.values.CopyFrom(external())
-    function = helper.make_function(
-        "d", "f", [], ["c"], [constant], [helper.make_opsetid("", 17)]
-    )
-    hidden = model()
-    hidden.graph.sparse_initializer.append(sparse)
-    flagged = numpy_helper.from_array(np.zeros(3, np.float32), "w")
-    flagged.data_location = onnx.TensorProto.EXTERNAL
-    for found in (
-        model(weights=[external()]),
-        model(weights=[flagged]),
-        model([constant]),
-        model([helper.make_node("If", ["x"], ["c"], then_branch=branch)]),
-        model(functions=[function]),
-        hidden,
-    ):
-        with pytest.raises(ModelError, match="refers to other files"):
-            check_onnx("decoder.onnx", found.SerializeToString())
-
-
-def test_name_location_is_no_reference_to_other_files():
-    weight = numpy_helper.from_array(np.zeros(3, np.float32), "location")
-    weight.data_location = onnx.TensorProto.DEFAULT
-    check_onnx("decoder.onnx", model(weights=[weight]).SerializeToString())
-
-
-def test_every_way_to_a_tensor_is_searched():
-    """The table's fields are those of onnx's own description of the format."""
-    ways, waiting = {}, [onnx.ModelProto.DESCRIPTOR]
-    seen = {}
-    while waiting:
-        message = waiting.pop()
-        if message.name not in seen:
-            seen[message.name] = {
-                field.number: field.message_type.name
-                for field in message.fields
-                if field.message_type is not None
-            }
-            waiting += [f.message_type for f in message.fields if f.message_type]
-    leading = {"TensorProto"}
-    while True:  # until no more messages lead to one that leads to a tensor
-        more = {name for name, fields in seen.items() if {*fields.values()} & leading}
-        if more <= leading:
-            break
-        leading |= more
-    for name in leading:
-        ways[name] = {k: kind for k, kind in seen[name].items() if kind in leading}
-    assert ways == MESSAGES
-
-
-def test_damaged_onnx_never_crashes_the_search(original):
-    data = (original / "decoder.onnx").read_bytes()
-    generator = np.random.default_rng(0)
-    for _ in range(300):
-        damaged = bytearray(data[: generator.integers(len(data) + 1)])
-        for position in generator.integers(0, max(len(damaged), 1), 3):
-            damaged[position : position + 1] = bytes([generator.integers(256)])
-        try:
-            check_onnx("decoder.onnx", bytes(damaged))
-        except ModelError:
-            continue
 
 
 def test_reader_is_light():

@@ -72,7 +72,7 @@ def conditional(tiny_vae, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(plain):
-    with running(plain, images=100, body=10_000) as ask:
+    with running(plain, images=100, body=10_000, values=2_940) as ask:
         yield ask
 
 
@@ -178,7 +178,10 @@ def test_too_much_is_refused(ask):
     assert "10,000 bytes" in refused(ask("/decode", 30_000 * b" "), 413)
     assert "10,000 bytes" in refused(ask("/decode", 80_000 * b" "), 413)
     many = json.dumps({"z": 101 * [[0, 0, 0]]})
-    assert "100 images at most; got 101" in refused(ask("/decode", many), 413)
+    assert "24 images as JSON at most; got 101" in refused(ask("/decode", many), 413)
+    reply = ask("/decode", many, accept="image/png")
+    assert "98 images at most; got 101" in refused(reply, 413)
+    assert "98 images at most; got 99" in refused(ask("/images.png?num_images=99"), 413)
     assert "must be JSON" in refused(ask("/decode", b"{"), 400)
     assert "does not take POST" in refused(ask("/images.png", b""), 405)
 
@@ -193,7 +196,7 @@ def test_too_often_is_refused(plain):
         assert ask("/health")[0] == 200
 
 
-def test_too_many_and_too_slow_are_refused(plain):
+def test_too_slow_is_refused_and_keeps_nobody_waiting(plain):
     with running(plain, requests=1, seconds=0.5) as ask:
 
         def slow():  # announces more than it sends
@@ -201,15 +204,40 @@ def test_too_many_and_too_slow_are_refused(plain):
             replies.append(ask("/decode", io.BytesIO(b"{"), **headers))
 
         replies = []
-        thread = threading.Thread(target=slow)
-        thread.start()
+        threads = [threading.Thread(target=slow) for _ in range(serve.BODIES)]
+        for thread in threads:
+            thread.start()
         time.sleep(0.2)
-        reply = ask("/images.png")
-        thread.join()
-        assert "1 requests at the same time" in refused(reply, 503)
-        assert reply[1]["Retry-After"] == "1"
-        assert "within 0.5 s" in refused(replies[0], 408)
         assert ask("/images.png")[0] == 200
+        slow()  # one more than are waited for
+        for thread in threads:
+            thread.join()
+        assert "8 requests at the same time" in refused(replies[0], 503)
+        assert replies[0][1]["Retry-After"] == "1"
+        for reply in replies[1:]:
+            assert "within 0.5 s" in refused(reply, 408)
+        assert ask("/images.png")[0] == 200
+
+
+def test_too_many_are_refused(plain, monkeypatch):
+    entered, release = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        entered.set()
+        assert release.wait(20)
+        return decode(*arguments)
+
+    decode = serve.ExportedDecoder.decode
+    monkeypatch.setattr(serve.ExportedDecoder, "decode", slow)
+    with running(plain, requests=1) as ask:
+        replies = []
+        first = threading.Thread(target=lambda: replies.append(ask("/images.png")))
+        first.start()
+        assert entered.wait(20)
+        assert "1 requests at the same time" in refused(ask("/images.png"), 503)
+        release.set()
+        first.join()
+        assert replies[0][0] == 200
 
 
 def test_a_failure_says_nothing_of_the_machine(plain, monkeypatch):
@@ -293,9 +321,11 @@ def test_what_cannot_be_served_is_one_line(plain, tmp_path, capsys, monkeypatch)
     assert main(["serve", str(plain), "--port", "70000"]) == 2
     assert main(["serve", str(plain), "--max-images", "0"]) == 2
     assert main(["serve", str(plain), "--host", "192.0.2.1"]) == 5  # not ours
+    assert main(["serve", str(plain), "--proxy", "nginx"]) == 2
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     monkeypatch.delitem(sys.modules, "export.serve")
     assert main(["serve", str(plain)]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 5
+    assert error.count("\n") == 6
+    assert "address or a network, as 172.17.0.1 or 172.17.0.0/16; got 'nginx'" in error
     assert "pip install '.[serve]'" in error.splitlines()[-1]

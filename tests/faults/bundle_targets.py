@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from export.reader import check_onnx, read_bundle, serialized
+from export.onnx_file import check_onnx
+from export.reader import read_bundle, serialized
 from tests.faults.mutations import ZIP, altered, damaged
 from tests.faults.targets import Target, written
 

@@ -154,6 +154,28 @@ def test_c_program_writes_an_image(exported, tmp_path, compiler):
         assert b"must be in [0, 16777216), got" in done.stderr
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_c_program_writes_what_a_pixmap_holds(tmp_path, channels):
+    """Grey, or red, green and blue."""
+    keras.utils.set_random_seed(0)
+    sizes = {"posterior_params": 6, "likelihood_params": 1, "hidden": (8,)}
+    vae = VAE(*mlp((4, 3, channels), 3, **sizes))
+    try:
+        export_decoder(vae, tmp_path, ["c"])
+    except ImportError as error:
+        pytest.skip(str(error))
+    sources = [EXAMPLES / "c" / "main.c", *(tmp_path / "c").glob("*.c")]
+    command = ["gcc", "-I", tmp_path / "c", *sources, "-lm", "-o", tmp_path / "a"]
+    subprocess.run(command, check=True)
+    done = subprocess.run([tmp_path / "a", "7"], capture_output=True, check=True)
+    header, pixels = done.stdout.split(b"255\n", 1)
+    written = 1 if channels == 2 else 3
+    assert header.split()[0] == (b"P5" if channels == 2 else b"P6")
+    expected = 255 * vae.generate(1, 7)[0, ..., :written].ravel()
+    got = np.frombuffer(pixels, np.uint8)
+    assert np.abs(got - expected).max() <= 0.5 + 255e-5
+
+
 def test_copied_numpy_runner_generates_with_numpy_alone(exported, tmp_path):
     vae, folder = exported
     script = shutil.copy(EXAMPLES / "numpy_only.py", tmp_path)

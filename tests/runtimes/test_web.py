@@ -221,6 +221,55 @@ def test_label_picker_keeps_the_latents(page, served):
     assert_shows(page, load_decoder(folder / "decoder.onnx")(z, np.array([1]))[0])
 
 
+def test_a_class_chosen_in_a_hurry_leaves_the_new_seed(page, served):
+    if "label" not in served[1]:
+        return
+    page.evaluate(
+        """() => {
+            document.querySelector("#random").click();
+            document.querySelector("[name=label][value='1']").click();
+        }"""
+    )
+    seed = page.input_value("#seed")
+    page.wait_for_selector(f"#origin:text-is('seed {seed}, image 0')")
+    painted(page)
+    assert page.url.endswith(f"#seed={seed}&image=0&label=1")
+    folder = served[0]
+    z = noise(int(seed), 1, 3)[0]
+    assert_shows(page, load_decoder(folder / "decoder.onnx")(z, np.array([1]))[0])
+
+
+def test_the_map_is_coarse_only_while_the_decoder_is_slow(watch, served):
+    watched = watch(viewport=DESKTOP)
+    page, width = watched.page, served[1]["images"].shape[2]
+    page.goto(served[2])
+    painted(page)
+
+    def drawn(latent):
+        """Images in a row of the map, when a latent that it does not show was moved."""
+        shown = {page.input_value("#across"), page.input_value("#up")}
+        (other,) = {"0", "1", "2"} - shown
+        page.get_by_label(f"z{other}", exact=True).fill(latent)
+        page.wait_for_timeout(1500)
+        return page.eval_on_selector("#map", "map => map.width") // width
+
+    assert drawn("0.5") == 9
+    page.evaluate(  # ONNX Runtime reads the clock, too: some times in each call
+        """() => {
+            const now = performance.now.bind(performance);
+            [window.slow, window.lost] = [true, 0];
+            performance.now = () => now() + (window.lost += window.slow ? 60 : 0);
+        }"""
+    )
+    drawn("0.6")
+    assert drawn("0.7") < 9
+    page.evaluate("window.slow = false")
+    drawn("0.8")
+    drawn("0.9")
+    assert drawn("1.0") == 9
+    watched.context.close()
+
+
 def test_pad_sets_two_latents(page, served):
     x, y = (int(page.input_value(f"#{axis}")) for axis in ("across", "up"))
     z = served[1]["generated_z"][0].copy()

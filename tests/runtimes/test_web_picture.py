@@ -161,6 +161,43 @@ def test_color_picture_in_a_page_of_color(watch, serve, color):
     watched.context.close()
 
 
+def test_picture_ends_the_motion_between_two_seeds(page, grey):
+    page.get_by_role("button", name="Play").click()
+    pixels = np.random.default_rng(6).integers(0, 256, (6, 5), np.uint8)
+    give(page, png(pixels, "L"))
+    page.wait_for_selector("#origin:text-is('your picture')")
+    page.wait_for_timeout(300)
+    encoded(page)
+    assert page.get_by_role("button", name="Play").count() == 1
+    x = np.float32(pixels[None, ..., None] / 255)
+    assert_is_shown(page, grey[0], x, np.array([1]))
+
+
+def test_picture_for_a_model_with_transparency_is_opaque(watch, serve, tmp_path):
+    vae, folder = export(tmp_path / "export", (4, 4, 4), None)
+    address = serve(folder / "web")
+    watched = watch(viewport=DESKTOP)
+    watched.page.goto(address)
+    settled(watched.page)
+    pixels = np.random.default_rng(5).integers(0, 256, (4, 4, 3), np.uint8)
+    give(watched.page, png(pixels, "RGB"))
+    encoded(watched.page)
+    x = np.ones((1, 4, 4, 4), np.float32)
+    x[..., :3] = pixels / 255
+    np.testing.assert_allclose(sliders(watched.page), vae.encode(x)[0], atol=1e-5)
+    assert re.fullmatch(r"-?[\d.]+ nats", watched.page.inner_text("#nats"))
+    alpha = watched.page.eval_on_selector(
+        "#reconstruction",
+        """canvas => Array.from(
+            canvas.getContext("2d").getImageData(0, 0, 4, 4).data
+        ).filter((_, k) => k % 4 === 3)""",
+    )
+    expected = np.rint(255 * vae.reconstruct(x)[0, ..., 3]).ravel()
+    assert np.abs(np.array(alpha) - expected).max() <= 1
+    watched.check(address)
+    watched.context.close()
+
+
 @pytest.mark.parametrize("bundle, mode", [("grey", "L"), ("color", "RGB")])
 def test_light_and_dark_can_be_turned(watch, serve, request, bundle, mode):
     vae, folder = request.getfixturevalue(bundle)

@@ -1,4 +1,4 @@
-/* Writes one generated image as PGM (grey) or PPM (color):
+/* Writes one generated image as PGM (grey) or PPM (color, without transparency):
  *     gcc -O2 -I BUNDLE/c main.c BUNDLE/c/decoder.c BUNDLE/c/draw.c -lm -o generate
  *     ./generate 7 0 > image.pgm          seed, index[, label]
  * It is C++, too: g++ takes the same arguments.
@@ -35,8 +35,10 @@ int main(int argc, char **argv) {
 #else
     decode((const float(*)[LATENT_DIM])z, image);
 #endif
-    printf("P%d %d %d 255\n", CHANNELS == 1 ? 5 : 6, WIDTH, HEIGHT);
-    for (int i = 0; i < HEIGHT * WIDTH * CHANNELS; i++)
-        putchar((int)(((float *)image)[i] * 255.0f + 0.5f));
+    const int written = CHANNELS < 3 ? 1 : 3;
+    printf("P%d %d %d 255\n", written == 1 ? 5 : 6, WIDTH, HEIGHT);
+    for (int i = 0; i < HEIGHT * WIDTH; i++)
+        for (int j = 0; j < written; j++)
+            putchar((int)(((float *)image)[i * CHANNELS + j] * 255.0f + 0.5f));
     return 0;
 }

@@ -32,6 +32,7 @@ setShape(facts.image_shape);
 let z = new Float32Array(D), label = conditional ? 0 : undefined;
 let seed = 0, image = 0, origin = "", samples = new Float32Array(SAMPLES * D);
 let sampled = true; // whether z is the sample that seed and image name
+let due = false; // whether z is to become that, once the images are there
 
 // What the parts of the page see of it.
 const page = {
@@ -46,6 +47,7 @@ const page = {
     for (const [d, value] of changes) values[d] = value;
     return move(values, `${origin}, moved`);
   },
+  stop: () => blend.stop(),
   move(values, caption) {
     origin = caption;
     press(null);
@@ -71,6 +73,7 @@ function move(values, caption, isSample = false) {
 // ---- seed and samples ----
 async function draw(newSeed, newImage = 0, keep = false) {
   [seed, image] = [newSeed, newImage];
+  due ||= !keep;
   $("seed").value = seed;
   const asked = [seed, label];
   const drawn = await model.generate(seed, SAMPLES, label);
@@ -80,7 +83,7 @@ async function draw(newSeed, newImage = 0, keep = false) {
     tile(button.firstChild, drawn.images.subarray(k * H * W * C), 1, 1);
     button.ariaLabel = `Image ${k} of seed ${seed}`;
   });
-  if (!keep) {
+  if (due) {
     // Already decoded: this is the first image that the page shows.
     tile($("image"), drawn.images.subarray(image * H * W * C), 1, 1);
     return pick(image);
@@ -88,7 +91,7 @@ async function draw(newSeed, newImage = 0, keep = false) {
 }
 
 function pick(k) {
-  image = k;
+  [image, due] = [k, false];
   origin = `seed ${seed}, image ${k}`;
   blend.stop();
   press(k);

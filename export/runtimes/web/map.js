@@ -2,12 +2,14 @@
 import { $, clamp, element, latest } from "./dom.js";
 import { tile } from "./pixels.js";
 
+const SIDE = 9; // images in a row of the map, at most
+
 // page: facts, order, range, moves(d), z(), label(), decode(points, count), edit(changes).
 // Gives a function that follows z.
 export function buildMap(page) {
   const { order, range } = page, D = range.length;
   const axes = () => [Number($("across").value), Number($("up").value)];
-  let side = 9, key = "", wait = 100, timer = null;
+  let side = SIDE, key = "", wait = 100, timer = null;
 
   const draw = latest(async () => {
     const [x, y] = axes(), [n, others] = [side, page.z().slice()];
@@ -22,12 +24,13 @@ export function buildMap(page) {
       points[k * D + x] = at(x, ((k % n) + 0.5) / n);
       points[k * D + y] = at(y, 1 - (Math.floor(k / n) + 0.5) / n);
     }
+    await page.decode(points.slice(0, D), 1); // after what waits, or is still fetched
     const start = performance.now();
     tile($("map"), await page.decode(points, n * n), n * n, n);
     // A slow decoder gets a rarer and coarser map, so that the page keeps answering.
     const spent = performance.now() - start;
     wait = Math.max(100, 3 * spent);
-    side = Math.min(n, Math.max(1, Math.floor(n * Math.sqrt(200 / spent))));
+    side = clamp(Math.floor(n * Math.sqrt(200 / spent)), [1, SIDE]);
   });
 
   function follow() {

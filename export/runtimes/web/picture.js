@@ -4,7 +4,7 @@ import { modelPixels, tile } from "./pixels.js";
 
 const LARGEST = 64 * 2 ** 20; // bytes of a file
 
-// page: facts, model, label(), decode(points, count), move(values, caption).
+// page: facts, model, label(), decode(points, count), stop(), move(values, caption).
 // Gives a function that encodes the picture again, for another label; its argument says
 // whether the sliders follow.
 export function buildPicture(page) {
@@ -54,7 +54,9 @@ export function buildPicture(page) {
       $("score-meaning").textContent = `log p(x | z = mean) − ${meaning}, the elbo at the mean: higher is likelier; image 0 of seed 0 has ${usual.get(label).toFixed(1)}.`;
     }
     $("encoding").ariaBusy = "false";
-    if (moves) await page.move(found.mean, "your picture");
+    if (!moves) return;
+    page.stop();
+    await page.move(found.mean, "your picture");
   }
 
   $("file").onclick = () => ($("file").value = ""); // the same file again is a change

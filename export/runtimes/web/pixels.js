@@ -10,7 +10,7 @@ function pixels(images, k = 0) {
     for (let j = 0; j < 3; j++) {
       data.data[4 * i + j] = 255 * images[(k * H * W + i) * C + (C < 3 ? 0 : j)];
     }
-    data.data[4 * i + 3] = 255;
+    data.data[4 * i + 3] = C === 4 ? 255 * images[(k * H * W + i) * C + 3] : 255;
   }
   return data;
 }
@@ -42,7 +42,7 @@ export function modelPixels(bitmap) {
   for (let i = 0; i < H * W; i++) {
     const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
     const grey = (19595 * r + 38470 * g + 7471 * b + 2 ** 15) >> 16;
-    for (let j = 0; j < C; j++) x[i * C + j] = (C < 3 ? grey : [r, g, b][j]) / 255;
+    for (let j = 0; j < C; j++) x[i * C + j] = (C < 3 ? grey : [r, g, b, 255][j]) / 255;
   }
   return x;
 }
