@@ -68,8 +68,8 @@ def evaluate(config: EvaluateConfig) -> None:
     Where the factors that images were made from are known, so are the scores of
     disentanglement, of all test images; an export names the latents by them.
     The keys of the last importance estimate stand at the top; `estimates` keeps the
-    last nll of each estimator, to be compared. One of more samples of as many images
-    is kept, where there is one.
+    last nll of each estimator, to be compared. One of more samples, or more images, is
+    kept where there is one, unless it is of fewer of the other.
 
     Args:
         config: The options.
@@ -90,10 +90,10 @@ def evaluate(config: EvaluateConfig) -> None:
     if not config.run.exists():
         raise missing(config.run)
     path = RunFolder(config.run).metrics
-    earlier = _earlier(path)
+    _earlier(path)  # is no metrics file: said now
     start_tensorflow()
     if config.samples:
-        _evaluate_samples(config, path, earlier)
+        _evaluate_samples(config, path)
         explore = to_type("python -m keras_vae.explore", config.run)
         conclude(f"All numbers are in {path}.", f"{explore} traverse")
         return
@@ -102,13 +102,11 @@ def evaluate(config: EvaluateConfig) -> None:
 
     run = TrainedRun(config.run, config.dataset)
     vae = run.vae
-    images = run.images[: config.num_images]
-    labels = run.source.test.labels
-    labels = None if labels is None else labels[: config.num_images]
+    test = run.source.test.take(slice(config.num_images))
     estimates = estimate(
         vae,
-        images,
-        labels,
+        test.images,
+        test.labels,
         num_samples=config.num_samples,
         estimator=config.estimator,
         seed=config.seed,
@@ -117,7 +115,7 @@ def evaluate(config: EvaluateConfig) -> None:
     report = {
         "dataset": run.source.name,
         "split": "test",
-        "num_images": len(images),
+        "num_images": len(test),
         "binarization": vae.binarization,
         "estimator": config.estimator,
         "num_samples": config.num_samples,
@@ -125,16 +123,14 @@ def evaluate(config: EvaluateConfig) -> None:
         **summary(vae, estimates),
     }
     print(_sentence(report), flush=True)
-    metrics, finer = earlier, _finer(earlier, report)
-    if finer is None:
-        metrics = _merged(earlier, report)
-        write_text(path, json.dumps(metrics, indent=2) + "\n")
+    earlier = _earlier(path)  # another evaluation may have ended meanwhile
+    if (finer := _finer(earlier, report)) is None:
+        write_text(path, json.dumps(_merged(earlier, report), indent=2) + "\n")
     else:
-        print(f"{path} keeps its estimate of {_samples(finer)}.", flush=True)
+        print(f"{path} keeps its estimate of {finer}.", flush=True)
     if run.source.factors is not None:
-        scores = _factor_scores(run, config.seed)
-        metrics |= {"disentanglement": scores}
-        write_text(path, json.dumps(metrics, indent=2) + "\n")
+        scores = {"disentanglement": _factor_scores(run, config.seed)}
+        write_text(path, json.dumps(_earlier(path) | scores, indent=2) + "\n")
     again = to_type("python -m keras_vae.evaluate", config.run)
     conclude(f"All numbers are in {path}.", f"{again} --samples")
 
@@ -151,7 +147,7 @@ def _factor_scores(run, seed):
     return scores
 
 
-def _evaluate_samples(config, path, earlier):
+def _evaluate_samples(config, path):
     """Merges the report of one extractor into metrics.json, beside those of others."""
     from keras_vae.metrics.features import Extractor, shipped_extractor
     from keras_vae.metrics.sample_quality import sample_quality, table
@@ -159,7 +155,8 @@ def _evaluate_samples(config, path, earlier):
 
     extractor = None
     if config.features is not None:
-        from export.reader import check_onnx, read_file
+        from export.onnx_file import check_onnx
+        from export.reader import read_file
 
         if not config.features.is_file():
             raise ModelError(f"There is no file {config.features} to make features.")
@@ -180,6 +177,7 @@ def _evaluate_samples(config, path, earlier):
             progress=True,
         ),
     }
+    earlier = _earlier(path)
     reports = earlier.get("samples", {}) | {report["sha256"]: report}
     write_text(path, json.dumps(earlier | {"samples": reports}, indent=2) + "\n")
     print(table(report))
@@ -202,12 +200,15 @@ def _earlier(path):
 
 
 def _finer(metrics, report):
-    """The samples of an estimate of the same kind that is finer, or None."""
-    before = metrics["estimates"].get(report["estimator"])
-    if before is None or before["num_images"] < report["num_images"]:
+    """What an estimate of the same kind that is finer is of, or None."""
+    before, sizes = metrics["estimates"].get(report["estimator"]), []
+    for name in ("num_images", "num_samples"):
+        if before is None or before[name] < report[name]:
+            return None
+        sizes.append(before[name])
+    if sizes == [report["num_images"], report["num_samples"]]:
         return None
-    more = before["num_samples"] > report["num_samples"]
-    return before["num_samples"] if more else None
+    return f"{_samples(sizes[1])}, {sizes[0]:,} images"
 
 
 def _merged(metrics, report):

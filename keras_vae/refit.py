@@ -160,7 +160,8 @@ def _refit(config, options, data, folder):
         "seed": config.seed,
     }
     print(f"{how['epochs']:,} epochs of {steps:,} steps.", flush=True)
-    data = data | {"refit": {"run": str(config.run), **how}}
+    now = {"name": source.name, "provenance": source.provenance}
+    data = data | now | {"refit": {"run": str(config.run), **how}}
     # apart: a training could not go on where this was cut
     with folder.written(options, data, apart=True) as new:
         rows = fit_prior(vae, source.train, source.validation, **how, verbose=True)

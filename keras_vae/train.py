@@ -57,12 +57,22 @@ def train(config: TrainConfig, data: dict | None = None) -> None:
     worker, _ = place_in_cluster()
     if not config.resume and worker == 0:  # it alone writes
         folder.check_output(config.overwrite, sources.found(config.dataset))
+        if folder.partial.config.is_file() and not folder.config.is_file():
+            raise UsageError(
+                f"{folder.partial} is unfinished and was to become {folder}; finish it "
+                f"with `{folder.to_finish}`, rename it, or choose another --output."
+            )
     _train(config, folder, data)
     if worker:
         return
     if config.export != ("none",):
         gc.collect()  # images and model of the training make room
         _export(config, folder)
+    elif (folder.export / "manifest.json").is_file():
+        print(
+            f"{folder.export} holds the decoder as it was before; export it anew with "
+            f"`{to_type('python -m export', folder)}`."
+        )
     explore = f"{to_type('python -m keras_vae.explore', folder)} traverse"
     explore += " --label 0" if config.conditional else ""
     conclude_run(folder, config.export, explore)
@@ -92,7 +102,8 @@ def _train(config, folder, data):
             return
         config = dataclasses.replace(config, resume=False)
         writing = folder.resumed(config, facts)
-        print(f"{folder} is resumed, with the options it has.", flush=True)
+        to_be = "" if resumed.path == folder.path else f"; it is to become {folder}"
+        print(f"{resumed} is resumed, with the options it has{to_be}.", flush=True)
     else:
         writing = folder.written(config, facts)
     check_memory(config, source.image_shape, len(source.train))

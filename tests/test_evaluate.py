@@ -8,10 +8,12 @@ import pytest
 
 from export.bundle import latent_names, training_facts
 from keras_vae.data import sources
+from keras_vae.data.splits import ArraySplit
 from keras_vae.data.sprites import FACTORS, sprites
 from keras_vae.evaluate import main
 from keras_vae.files import sha256_of
 from keras_vae.metrics import features
+from keras_vae.metrics.log_likelihood import summary
 from keras_vae.train import main as train
 
 
@@ -54,16 +56,44 @@ def test_an_estimate_of_more_samples_is_kept(run, tmp_path, capsys):
         (1, 6, 9),
         (1, 4, 9),
         (9, 6, 9),
+        (9, 4, 9),
         (10, 5, 10),
     ):
         options = ["--num-samples", str(number), "--num-images", str(images)]
         assert main([str(folder), *options]) == 0
         said = capsys.readouterr().out
         assert f"importance, {number} sample{'s' * (number > 1)}, {images} im" in said
-        assert ("metrics.json keeps its estimate of 9 samples." in said) == (number < 9)
+        kept_one = "metrics.json keeps its estimate of 9 samples, 6 images." in said
+        assert kept_one == (number < 9 or images == 4)
         metrics = json.loads((folder / "metrics.json").read_text())
         assert metrics["num_samples"] == kept
         assert metrics["estimates"]["importance"]["num_samples"] == kept
+
+
+def test_what_another_evaluation_found_meanwhile_is_kept(run, tmp_path, monkeypatch):
+    folder = shutil.copytree(run, tmp_path / "run")
+
+    def found(model, estimates):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["samples"] = {"0f": {"draws": 3}}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        return summary(model, estimates)
+
+    monkeypatch.setattr("keras_vae.metrics.log_likelihood.summary", found)
+    assert main([str(folder), "--num-samples", "40"]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["samples"] == {"0f": {"draws": 3}} and metrics["num_samples"] == 40
+
+
+def test_images_that_are_not_evaluated_are_not_read(run, tmp_path, monkeypatch):
+    taken = []
+    take = ArraySplit.take
+    monkeypatch.setattr(
+        ArraySplit, "take", lambda split, rows: taken.append(rows) or take(split, rows)
+    )
+    folder = shutil.copytree(run, tmp_path / "run")
+    assert main([str(folder), "--num-samples", "3", "--num-images", "2"]) == 0
+    assert taken[-1] == slice(2)
 
 
 @pytest.mark.parametrize(

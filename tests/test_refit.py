@@ -99,6 +99,16 @@ def test_the_other_commands_take_it(refitted, tmp_path, capsys):
     assert contents(new) == before
 
 
+def test_images_that_were_renamed_are_found_by_the_new_run(run, rows, tmp_path):
+    moved = shutil.copy(rows, tmp_path / "photos.npz")
+    arguments = ["--dataset", str(moved), "--output", str(tmp_path / "new")]
+    more = "--prior mixture --epochs 1 --export none".split()
+    assert main([str(run), *arguments, *more]) == 0
+    assert evaluate([str(tmp_path / "new"), "--num-samples", "2"]) == 0
+    data = json.loads((tmp_path / "new" / "config.json").read_text())["data"]
+    assert data["name"] == "photos" and str(moved) in data["provenance"]
+
+
 def test_the_same_command_writes_the_same_run(run, refitted, tmp_path):
     new = tmp_path / "new"
     assert main([str(run), *FEW, "--output", str(new), "--export", "none"]) == 0

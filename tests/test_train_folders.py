@@ -77,6 +77,22 @@ def test_a_streamed_run_is_the_run_in_memory(more, run, folder, tmp_path, capsys
     assert evaluate([str(streamed), "--num-samples", "2"]) == 0
 
 
+def test_a_training_goes_on_where_less_memory_is(folder, tmp_path, capsys):
+    run, again = tmp_path / "run", ["--resume", "--epochs", "2", "--memory-budget", "0"]
+    assert main(options(folder, run, "--image-size", "6", "--export", "none")) == 0
+    assert main([*again, "--output", str(run)]) == 4
+    assert "bring its images back, or allow it if they" in capsys.readouterr().err
+    assert main([*again, "--output", str(run), "--elsewhere"]) == 0
+    said = capsys.readouterr().out
+    assert "read from their files" in said and "Epoch 2/2" in said
+    assert "holds the decoder as it was" not in said
+    (run / "export").mkdir()
+    (run / "export" / "manifest.json").write_text("{}")
+    assert main(["--resume", "--output", str(run), "--epochs", "3"]) == 0
+    assert not json.loads((run / "config.json").read_text())["elsewhere"]
+    assert f"{run / 'export'} holds the decoder as it was" in capsys.readouterr().out
+
+
 def test_a_run_finds_its_images_again(run, tmp_path, capsys):
     assert evaluate([str(run), "--num-samples", "2"]) == 0
     assert "6 images" in capsys.readouterr().out

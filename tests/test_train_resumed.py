@@ -103,12 +103,25 @@ def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(
     for name in ("metrics.json", f"samples/epoch-{len(rows):04d}-generated.png"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert history(cut) == rows
+    capsys.readouterr()
+    assert main(["--resume", "--output", str(cut), "--epochs", "40"]) == 4
+    stopped = f"stopped itself after epoch {len(rows)}, by --early-stopping 1"
+    assert stopped in capsys.readouterr().err
     (vae, _), (other, _) = load_run(cut), load_run(whole)
     (kept, _) = load_run(whole, best=True)
     for a, b, c in zip(
         vae.get_weights(), other.get_weights(), kept.get_weights(), strict=True
     ):
         assert np.array_equal(a, b) and np.array_equal(b, c)
+
+
+def test_what_was_to_become_a_run_is_not_forgotten(options, tmp_path, capsys):
+    run, left = tmp_path / "run", tmp_path / "run.partial"
+    left.mkdir()
+    (left / "config.json").write_text("{}")
+    assert main([*options, "--output", str(run)]) == 2
+    assert f"{left} is unfinished and was to become {run}" in capsys.readouterr().err
+    assert not run.exists()
 
 
 def test_more_epochs_are_trained_on_a_run_that_was_over(options, tmp_path):

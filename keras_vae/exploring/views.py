@@ -226,8 +226,8 @@ def charts_of(trained: TrainedRun) -> list[Callable]:
         trained: The run.
 
     Returns:
-        Functions for `charts.save_charts`. With one latent there is no plane of
-        latents.
+        Functions for `charts.save_charts`. With one latent, or one image, there is no
+        plane of latents.
     """
     test = trained.source.test
     points, names = trained.mean, ["z0", "z1"]
@@ -238,7 +238,7 @@ def charts_of(trained: TrainedRun) -> list[Callable]:
             for k, part in enumerate(share, 1)
         ]
     drawn = []
-    if trained.vae.latent_dim > 1:
+    if min(trained.mean.shape) > 1:
         drawn.append(
             partial(
                 charts.draw_latents,

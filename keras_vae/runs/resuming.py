@@ -16,6 +16,8 @@ FREE = {
     "pictures_every",
     "tensorboard",
     "export",
+    "memory_budget",
+    "cache",
     "devices",  # at these the checkpoint looks
     "worker_timeout",
 }
@@ -36,7 +38,8 @@ def options_of_run(config: TrainConfig) -> TrainConfig | None:
     if not config.resume:
         return None
     before, _ = RunFolder(config.output).to_resume().read()
-    return dataclasses.replace(before, output=config.output, overwrite=False)
+    now = {"output": config.output, "overwrite": False, "elsewhere": False}
+    return dataclasses.replace(before, **now)
 
 
 def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
@@ -64,6 +67,11 @@ def check_resumable(config: TrainConfig, facts: dict, run: RunFolder) -> None:
         reason = "leave that option out"
         if name == "epochs":
             begun = _epochs_begun(run)
+            if new > old and before.early_stopping and _stopped(run):
+                raise ModelError(
+                    f"{run} stopped itself after epoch {begun}, by --early-stopping "
+                    f"{before.early_stopping}; more epochs need another run."
+                )
             if new >= begun and not config.cosine_decay:
                 continue
             reason = f"epoch {begun} has begun, so give {begun} or more"
@@ -105,6 +113,15 @@ def _epochs_begun(run):
     if newest is None or (place := NAME.fullmatch(newest.name)) is None:
         return 1
     return int(place[1]) + (int(place[2]) > 0)
+
+
+def _stopped(run):
+    """Whether the training ended itself."""
+    from keras_vae.training.checkpoints import Checkpoint
+
+    checkpoint = Checkpoint(run.checkpoints)
+    checkpoint.find()
+    return checkpoint.stopped
 
 
 def _text(value):

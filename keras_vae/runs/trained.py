@@ -14,6 +14,7 @@ from keras_vae.data import sources
 from keras_vae.data.batches import checked_arrays
 from keras_vae.data.checks import class_number
 from keras_vae.data.splits import Split
+from keras_vae.defaults import chosen
 from keras_vae.errors import DataError, ModelError, UsageError, diverged
 from keras_vae.model import VAE
 from keras_vae.run_paths import at_hand
@@ -50,6 +51,7 @@ def load_run(run: Path | str, best: bool = False) -> tuple[VAE, TrainConfig]:
     folder.check_finished()
     config, data = folder.read()
     try:
+        config = chosen(config, data["image_shape"], data["num_images"])
         check_memory(config, data["image_shape"], num_images=1)
         vae = build_vae(
             dataclasses.replace(config, precision="float32"),

@@ -89,23 +89,21 @@ class History(keras.callbacks.Callback):
         self.path = Path(path)
         self.rows = []
 
-    def on_train_begin(self, logs=None):
-        self._compiled = self.model.compile_seconds
-
     def on_epoch_begin(self, epoch, logs=None):
         self._seconds = 0.0
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._start = time.perf_counter()
+        self._start = self._training_seconds()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._seconds += time.perf_counter() - self._start
+        self._seconds += self._training_seconds() - self._start
+
+    def _training_seconds(self):
+        return time.perf_counter() - self.model.compile_seconds
 
     def on_epoch_end(self, epoch, logs: Any = None):
-        compiling = self.model.compile_seconds - self._compiled
-        self._compiled += compiling
-        seconds = self._seconds - compiling
-        self.rows.append({"epoch": epoch + 1, "seconds": f"{seconds:.3f}", **logs})
+        row = {"epoch": epoch + 1, "seconds": f"{self._seconds:.3f}", **logs}
+        self.rows.append(row)
         with replaced(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()

@@ -68,7 +68,7 @@ class Checkpoint(keras.callbacks.Callback):
         every: (number, unit), how often to save beside the training's end: unit is
             `"epochs"`, `"steps"` or `"minutes"`.
         elsewhere: bool, whether to go on under other versions of libraries or on
-            another machine, where the last bits may differ.
+            another machine, where the last bits may differ, and files other times.
 
     Raises:
         UsageError: if `every` is no such pair.
@@ -202,9 +202,14 @@ class Checkpoint(keras.callbacks.Callback):
             ("settings", "give it the value it had, or start anew elsewhere"),
             ("versions", "restore that, or allow it, where the last bits may differ"),
         ):
-            if kind == "versions" and self.elsewhere:
-                continue
-            name, before, now = difference(facts[kind], self._facts[kind])
+            expected = dict(facts[kind])
+            if self.elsewhere:  # files have other times there; memory holds more, less
+                if kind == "versions":
+                    continue
+                expected["data"] = self._facts[kind]["data"]
+            name, before, now = difference(expected, self._facts[kind])
+            if name == "data":
+                advice = "bring its images back, or allow it if they are the same"
             if name:
                 raise ModelError(
                     f"{path.parent} holds a training with {name} {before}, not {now}; "
@@ -311,14 +316,9 @@ class Checkpoint(keras.callbacks.Callback):
 def _checked(path, facts) -> Start:
     """Where a checkpoint is, if its facts can be true."""
     kinds = {
-        "epoch": int,
-        "step": int,
-        "steps_per_execution": int,
-        "order": int,
+        **dict.fromkeys(("epoch", "step", "steps_per_execution", "order"), int),
+        **dict.fromkeys(("settings", "versions", "callbacks"), dict),
         "stopped": bool,
-        "settings": dict,
-        "versions": dict,
-        "callbacks": dict,
     }
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ModelError(f"{path} is not a checkpoint of this version.")

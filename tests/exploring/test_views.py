@@ -155,6 +155,12 @@ def test_charts_of_any_number_of_latents(untrained, tmp_path, latent_dim):
     assert drawn == [*plane, "draw_relevance"]  # no history.csv, no curves
 
 
+def test_one_image_is_in_no_plane(trained, tmp_path):
+    test = ArraySplit(trained.images[:1], trained.source.test.labels[:1])
+    charts = views.charts_of(TrainedRun.of(trained.vae, test))
+    assert [chart.func.__name__ for chart in charts] == ["draw_relevance"]
+
+
 def test_a_model_without_a_run_is_viewed_as_one(trained, tmp_path):
     test = ArraySplit(trained.images, trained.source.test.labels)
     of = TrainedRun.of(trained.vae, test, ["a", "b", "c"])

@@ -20,6 +20,14 @@ def test_relevance_is_the_mean_kl_divergence(trained):
     assert unit == "nats"
 
 
+def test_options_that_are_left_open_are_those_of_the_images(untrained, tmp_path):
+    folder = untrained(tmp_path, latent_dim=20)
+    config = json.loads((folder / "config.json").read_text()) | {"latent_dim": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    vae, found = load_run(folder)
+    assert vae.latent_dim == 20 and found.latent_dim == (20,)
+
+
 def test_relevance_without_the_images_is_what_evaluate_found(untrained, tmp_path):
     folder = untrained(tmp_path)
     text = (folder / "config.json").read_text().replace("rows.npz", "gone.npz")

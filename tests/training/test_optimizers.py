@@ -163,6 +163,20 @@ def test_a_skipped_step_leaves_weights_moments_and_averages():
     assert again.skip_norm == 3.0
 
 
+def test_averages_begin_as_the_weights_where_the_first_step_is_skipped():
+    weight = keras.Variable(np.float32([1.0, -2.0]))
+    optimizer = adam(0.1, ema=0.75, skip_norm=3.0)
+    gradients = np.float32([[3.0, 0.1], [4.0, 0.0], [0.5, -1.0]])
+    optimizer.apply([keras.ops.convert_to_tensor(gradients[0])], [weight])
+    (average,) = optimizer._model_variables_moving_average
+    np.testing.assert_array_equal(average, weight)
+    start = np.array(weight)
+    for gradient in gradients[1:]:  # one more that is skipped, and one that is not
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
+    expected = 0.75 * start + 0.25 * np.array(weight)
+    np.testing.assert_allclose(average, expected, rtol=1e-6)
+
+
 def test_skipping_is_the_same_in_one_program_and_step_by_step(small_vae, images):
     weights = []
     for steps in (1, 4):
