@@ -320,11 +320,11 @@ class VAE(FusedModel):
 
     @functools.cached_property
     def _encode(self):
-        return InPieces(lambda x, label: self._encoded(self._scaled(x), label))
+        return InPieces(lambda x, label: self._encoded(self._scaled(x), label), self)
 
     @functools.cached_property
     def _decode(self):
-        return InPieces(lambda *z: self._mean(self.decoder(self._inputs(*z))))
+        return InPieces(lambda *z: self._mean(self.decoder(self._inputs(*z))), self)
 
     # === Saving ===
 

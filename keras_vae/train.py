@@ -23,6 +23,7 @@ from keras_vae.flags import as_flags
 from keras_vae.pictures.grids import image_grid, save_png
 from keras_vae.recipes import recipe
 from keras_vae.runs.environment import environment
+from keras_vae.runs.facts import MOST, wrong_facts
 from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.resuming import check_resumable, check_same_images
@@ -35,7 +36,7 @@ from keras_vae.runs.typed import (
 
 NUM_INPUTS = 64  # images in the grid of inputs
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
-ROWS = 4096  # images looked at in one piece
+PIECE = 2**26  # bytes of images looked at in one piece
 
 
 def train(config: TrainConfig, data: dict | None = None) -> None:
@@ -92,6 +93,8 @@ def _train(config, folder, data):
     start_tensorflow(devices=False)
     config = _chosen(config, source)
     facts = _facts(source)
+    if wrong := wrong_facts(json.loads(json.dumps(facts))):
+        raise DataError(f"{source.name} {wrong}; at most {MOST:,} are supported.")
     if data is not None:
         check_same_images(data, facts, "The run to repeat")
     resumed = folder.to_resume() if config.resume else None
@@ -298,9 +301,10 @@ def _check_data(config, source):
             "--early-stopping needs validation images; leave --validation-images 0 out."
         )
     if config.binarization == "fixed":
+        rows = max(1, PIECE // math.prod(source.image_shape))
         for split in (source.train, source.validation, source.test):
-            for start in range(0, len(split or ()), ROWS):
-                images = split.take(slice(start, start + ROWS)).images
+            for start in range(0, len(split or ()), rows):
+                images = split.take(slice(start, start + rows)).images
                 if not np.isin(images, (0, 255)).all():
                     raise DataError(
                         "--binarization fixed needs black and white images; "

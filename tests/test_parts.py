@@ -56,6 +56,26 @@ def test_a_decoder_that_ends_in_a_sigmoid_is_told_so():
     VAE(encoder, decoder, likelihood="gaussian")  # a mean in [0, 1] is in order
 
 
+def test_a_decoder_whose_last_layer_has_no_config_is_taken():
+    class Block(layers.Layer):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, z):
+            return self.inner(z)
+
+        def compute_output_shape(self, shape):
+            return self.inner.compute_output_shape(shape)
+
+    encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
+    block = Block(layers.Dense(30))
+    decoder = keras.Sequential([keras.Input((3,)), block, layers.Reshape((6, 5, 1))])
+    with pytest.raises(NotImplementedError):
+        block.get_config()
+    assert VAE(encoder, decoder).generate(2).shape == (2, 6, 5, 1)
+
+
 def test_a_latent_with_axes_is_refused_in_one_sentence():
     encoder, _ = mlp((6, 5, 1), 3, posterior_params=6, likelihood_params=1)
     decoder = keras.Sequential(

@@ -115,6 +115,14 @@ def test_with_all_that_long_runs_need_it_ends_with_the_same_bits(
         assert np.array_equal(a, b) and np.array_equal(b, c)
 
 
+def test_images_that_no_run_could_be_loaded_with_are_refused(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.full((30, 1, 70_000), 9, np.uint8))
+    data, run = f"--dataset={tmp_path / 'rows.npy'}", tmp_path / "run"
+    assert main([data, "--output", str(run)]) == 3
+    assert "is [1, 70000, 1]; at most 65,536 are supported" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_what_was_to_become_a_run_is_not_forgotten(options, tmp_path, capsys):
     run, left = tmp_path / "run", tmp_path / "run.partial"
     left.mkdir()

@@ -122,6 +122,7 @@ def batches_of(
         x, label = checks.of_dict(x)
         y = label if y is None else y
     if isinstance(x, SupportsArray | list):
+        checks.check_scale(x)
         x = ArraySplit(*one_batch(x, y, sample_weight, spec, prepare))
     elif y is not None or sample_weight is not None:
         raise UsageError(
@@ -129,9 +130,8 @@ def batches_of(
             "its own: (images, labels, weights) in its batches."
         )
     elif isinstance(x, ArraySplit):
-        images, labels = checked_arrays(x.images, x.labels, spec)
-        images = images if prepare is None else prepare(images)
-        x = ArraySplit(images, labels, x.weight)
+        checks.check_scale(x.images)
+        x = ArraySplit(*one_batch(x.images, x.labels, x.weight, spec, prepare))
     elif isinstance(x, Split):
         checks.check_shape((len(x), *x.image_shape), spec.image_shape)
         checks.checked_labels(x.labels, len(x), spec)

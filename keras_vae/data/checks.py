@@ -58,6 +58,23 @@ def checked_arrays(x, y, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     return images, checked_labels(y, len(images), spec)
 
 
+def check_scale(x) -> None:
+    """Refuses all images of a training as integers of which the largest is 1.
+
+    Raises:
+        DataError: With what to do.
+    """
+    try:
+        images = np.asarray(x)
+    except ValueError:  # images of several shapes: `checked_arrays` says so
+        return
+    if images.dtype.kind in "iu" and images.size and images.max() == 1:
+        raise DataError(
+            "The largest of these integers is 1, and integers are read on the scale 0 "
+            "to 255; pass black-and-white images as booleans or floats."
+        )
+
+
 def checked_labels(y, number: int, spec: ImageSpec) -> np.ndarray:
     """Labels int64 (number,); see `checked_arrays`."""
     if spec.num_classes is None:

@@ -15,12 +15,14 @@ import numpy as np
 from keras_vae.data.image_files import SUFFIXES
 from keras_vae.errors import DataError, on_one_line, shown
 
-SPLITS = {  # name of a subfolder -> split
+SPLITS = {  # name of a subfolder, in small letters -> split
     "train": "train",
+    "training": "train",
     "validation": "validation",
     "val": "validation",
     "valid": "validation",
     "test": "test",
+    "testing": "test",
 }
 
 
@@ -63,7 +65,8 @@ def listed(folder: Path) -> Listing:
             ) from error
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                folders.append(Path(entry.path))
+                if not entry.name.startswith("."):  # thumbnails, of an editor
+                    folders.append(Path(entry.path))
                 continue
             name = Path(entry.path).relative_to(root).as_posix()
             ending = Path(entry.name).suffix.lower()
@@ -149,26 +152,32 @@ def arranged(folder: Path, images: Sequence[str]) -> Layout:
 def _check_depth(folder, parts):
     """Refuses splits that lie one folder deeper: they would be taken for one class."""
     for part in parts:
-        if len(part) > 2 and part[1] == "train" and part[0] not in SPLITS:
+        if len(part) > 2 and _split(part[1]) == "train" and _split(part[0]) is None:
             raise DataError(
                 f"{folder}: has its splits one folder deeper; pass "
                 f"{on_one_line(folder / part[0])}."
             )
 
 
+def _split(name):
+    """The split that a folder of this name holds, or None."""
+    return SPLITS.get(name.lower())
+
+
 def _splits(folder, parts):
     """The split of each image; None where no subfolder has the name of one."""
     tops = sorted({on_one_line(part[0]) for part in parts if len(part) > 1})
-    if not set(tops) & set(SPLITS):
+    found = {_split(top) for top in tops}
+    if found <= {None}:
         return None
-    if "train" not in tops:
+    if "train" not in found:
         raise DataError(
             f"{folder}: has images in {tops[0]}, but none in train; expected the "
             "folders train, validation and test, of which train must be there."
         )
     splits, folder_of = [], {}
     for part in parts:
-        split = SPLITS.get(part[0]) if len(part) > 1 else None
+        split = _split(part[0]) if len(part) > 1 else None
         if split is None or folder_of.setdefault(split, part[0]) != part[0]:
             raise DataError(
                 f"{on_one_line(folder / part[0])}: lies beside the folder train; "

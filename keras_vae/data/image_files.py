@@ -95,13 +95,14 @@ class ImageOptions:
                     "image_size must be a height, or a height and a width; got "
                     f"{shown(size)}."
                 )
-            for side in sides:
-                whole_number("image_size", side, 1, MAX_SIDE)
+            sides = [whole_number("image_size", side, 1, MAX_SIDE) for side in sides]
             object.__setattr__(self, "image_size", (sides[0], sides[-1]))
         if self.resize not in RESIZE:
             raise unknown("resize", self.resize, RESIZE)
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 or 3; got {shown(self.channels)}.")
+        if self.channels is not None:
+            object.__setattr__(self, "channels", int(self.channels))
         whole_number("max_megapixels", self.max_megapixels, 1, MOST_MEGAPIXELS)
         if self.memory_budget is not None:
             number("memory_budget", self.memory_budget)

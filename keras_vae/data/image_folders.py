@@ -56,7 +56,8 @@ def read_folder(folder: Path, options: ImageOptions) -> RawSource:
         else:
             contents, store = _cached(folder, listing, options)
     broken = contents["broken"]
-    layout = arranged(folder, [name for name in listing.images if name not in broken])
+    unread = set(broken)
+    layout = arranged(folder, [name for name in listing.images if name not in unread])
     splits = {
         split: StoredSplit(store, rows, layout.labels[split])
         for split, rows in layout.rows.items()

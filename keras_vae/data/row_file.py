@@ -30,7 +30,7 @@ except ImportError:  # Windows: two writers are not kept apart
 
 MAGIC = b"keras_vae images, 1\n"
 MAX_HEADER = 2**28  # bytes
-ROWS = 1024  # images written in one piece
+ROWS, PIECE = 1024, 2**26  # images, and bytes, written in one piece at most
 
 
 class RowFile:
@@ -136,13 +136,14 @@ def write_rows(path: Path, about: dict[str, Any], store: Store) -> None:
                 )
             with replaced(path) as temporary, open(temporary, "wb") as file:
                 file.write(MAGIC + struct.pack("<Q", len(text)) + text)
+                rows = max(1, min(ROWS, PIECE // math.prod(store.image_shape)))
                 for start in trange(
-                    *(0, len(store), ROWS),
+                    *(0, len(store), rows),
                     desc="decoding to the cache",
                     leave=False,
                     disable=None,  # looks for a terminal
                 ):
-                    stop = min(start + ROWS, len(store))
+                    stop = min(start + rows, len(store))
                     file.write(store.read(np.arange(start, stop)).data)
 
 

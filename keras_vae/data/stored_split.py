@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from keras_vae.data.row_file import RowFile
 from keras_vae.data.splits import ArraySplit, batches_of, described
 from keras_vae.errors import DataError
 
-ROWS = 4096  # images read in one piece
+PIECE = 2**26  # bytes of images read in one piece
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,8 +58,9 @@ class StoredSplit:
     def mean_image(self) -> np.ndarray:
         """The mean over all images, float (H, W, C) in [0, 1]."""
         total = np.zeros(self.image_shape, np.int64)
-        for start in range(0, len(self), ROWS):
-            images = self.store.read(self.rows[start : start + ROWS])
+        rows = max(1, PIECE // math.prod(self.image_shape))
+        for start in range(0, len(self), rows):
+            images = self.store.read(self.rows[start : start + rows])
             total += images.sum(axis=0, dtype=np.int64)
         return total / len(self) / 255
 

@@ -140,14 +140,15 @@ def noise(seed, num_images, latent_dim: int, *, first_image=0, xp=np):
         raise UsageError(
             f"latent_dim must be in [1, {MAX_LATENT_DIM}], got {latent_dim!r}."
         )
-    if isinstance(num_images, int) and not 0 <= num_images <= MAX_IMAGES:
+    in_numbers = isinstance(num_images, int | np.integer)
+    if in_numbers and not 0 <= num_images <= MAX_IMAGES:
         raise UsageError(
             f"num_images must be in [0, {MAX_IMAGES}], got {num_images!r}."
         )
     if isinstance(seed, int):
         check_seed(seed)
     cast = _cast if xp is np else xp.cast
-    arange = np.arange if isinstance(num_images, int) else xp.range
+    arange = np.arange if in_numbers else xp.range
     take = np.take if xp is np else xp.gather
 
     # Indexing with slices would convert to operators that not every runtime infers.

@@ -20,6 +20,7 @@ from keras_vae.data.pipeline import evaluation_batches
 from keras_vae.distributions.likelihoods import bits_per_dimension
 from keras_vae.errors import diverged, unknown, whole_number
 from keras_vae.training.compiling import compiles
+from keras_vae.training.in_pieces import widest
 
 BATCH = 100  # images in one compiled call
 MAX_FLOATS = 2**24  # in the decoder's widest layer at a time: bounds the memory
@@ -157,25 +158,8 @@ def estimate(
 def _rows(vae):
     """Rows of z to decode at once: as many as memory allows, at most 4096."""
     models = (vae.decoder, *vae.latents.networks)
-    widest = max(_widest(model) for model in models)
-    return max(1, min(4096, MAX_FLOATS // max(widest, vae.latents.num_params)))
-
-
-def _widest(model):
-    """The most numbers that a layer of a model, or of a model in it, gives a row."""
-    widths = [1]
-    for layer in (model, *model.layers):
-        if layer is not model and isinstance(layer, keras.Model):
-            widths.append(_widest(layer))
-            continue
-        try:
-            output = layer.output
-        except AttributeError:  # it has none in a subclassed model
-            continue
-        outputs = output if isinstance(output, list | tuple) else [output]
-        shapes = [output.shape[1:] for output in outputs]
-        widths += [math.prod(size or 1 for size in shape) for shape in shapes]
-    return max(widths)
+    most = max(widest(model) for model in models)
+    return max(1, min(4096, MAX_FLOATS // max(most, vae.latents.num_params)))
 
 
 def _posterior_terms(vae):

@@ -49,7 +49,7 @@ def with_label_map(x, features, num_classes, seeds):
     if num_classes is None:
         return x, features
     label = keras.Input((), dtype="int64", name="label")
-    one_hot = ops.one_hot(label, num_classes, dtype=features.dtype)
+    one_hot = ops.one_hot(label, int(num_classes), dtype=features.dtype)
     channels = features.shape[-1]
     shift = layers.Reshape((1, 1, channels))(dense(channels, seeds)(one_hot))
     return [x, label], features + shift
@@ -60,7 +60,7 @@ def with_label(tensor, features, num_classes):
     if num_classes is None:
         return tensor, features
     label = keras.Input((), dtype="int64", name="label")
-    one_hot = ops.one_hot(label, num_classes, dtype=features.dtype)
+    one_hot = ops.one_hot(label, int(num_classes), dtype=features.dtype)
     return [tensor, label], layers.Concatenate()([features, one_hot])
 
 
@@ -81,7 +81,7 @@ def ends_in_sigmoid(network: keras.Model) -> bool:
         if isinstance(layer, keras.Model):
             return ends_in_sigmoid(layer)
         if not isinstance(layer, layers.Reshape | layers.Flatten | layers.InputLayer):
-            return layer.get_config().get("activation") == "sigmoid"
+            return getattr(layer, "activation", None) is keras.activations.sigmoid
     return False
 
 

@@ -67,6 +67,11 @@ def halved(image_shape: Sequence[int], hidden: Sequence[int]) -> list[tuple[int,
     ]
     if not hidden or sizes[-2] == (1, 1):
         most = math.ceil(math.log2(max(height, width)))
+        if most == 0:
+            raise UsageError(
+                "A convolutional network halves the image, and a single pixel cannot "
+                "be halved; choose --network mlp."
+            )
         raise UsageError(
             "A convolutional network halves the image once for each width in hidden; "
             f"{height}x{width} can be halved 1 to {most} times. Got hidden="

@@ -177,5 +177,5 @@ def top_state(width, num_classes) -> keras.Model:
     if num_classes is None:
         return keras.Model(z, layers.Identity()(z))
     label = keras.Input((), dtype="int64")
-    one_hot = ops.one_hot(label, num_classes, dtype=z.dtype)
+    one_hot = ops.one_hot(label, int(num_classes), dtype=z.dtype)
     return keras.Model([z, label], layers.Concatenate()([z, one_hot]))

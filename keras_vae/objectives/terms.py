@@ -124,6 +124,6 @@ def share_of_mean(values, weight):
     if weight is None:
         return ops.mean(values, axis=0) / num_replicas()
     weight = ops.cast(weight, values.dtype)
-    count = ops.maximum(total(ops.sum(weight)), 1.0)
+    count = ops.maximum(total(ops.sum(weight)), 1e-30)  # 0 where all are padding
     weight = ops.reshape(weight, (-1, *[1] * (len(values.shape) - 1)))
     return ops.sum(weight * values, axis=0) / count

@@ -15,6 +15,7 @@ from keras_vae.pictures.grids import OURS
 
 CLEARANCE = 0.055  # between the names of classes, as a share of the plane
 SHORT = 5  # letters of a name that has room in the plane
+NAMED = 100  # classes, at most, that are named in it
 
 
 def save_charts(charts: Sequence[Callable], path: Path | str, title: str = "") -> None:
@@ -81,6 +82,8 @@ def draw_latents(axes, points, labels=None, class_names=None, names=("z0", "z1")
     rank = np.searchsorted(classes, labels)
     # in the order of the images: no class hides the others
     axes.scatter(*points.T, c=np.asarray(colors)[rank], **style)
+    if len(classes) > NAMED:
+        return
     medians = [np.median(points[rank == k], axis=0) for k in range(len(classes))]
     middles = apart(np.array(medians), CLEARANCE * np.ptp(points, axis=0).max())
     names = [str(class_names[label] if class_names else label) for label in classes]

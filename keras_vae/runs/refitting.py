@@ -26,7 +26,7 @@ from keras_vae.files import replaced
 from keras_vae.model import VAE
 from keras_vae.runs.build import build_vae
 from keras_vae.training.compiling import compiles
-from keras_vae.training.in_pieces import ROWS
+from keras_vae.training.in_pieces import ROWS, rows_of
 from keras_vae.training.optimizers import schedule
 from keras_vae.training.progress import duration
 from keras_vae.training.tracing import each_model_once
@@ -160,7 +160,7 @@ def _draws(vae, seed):
 
     def drawn(split, epoch):
         with vae.noise_of(int(np.random.default_rng([seed, epoch]).integers(2**31))):
-            batches = split.batches(min(ROWS, len(split)))
+            batches = split.batches(min(rows_of(vae), len(split)))
             parts = [draw(x, label).numpy() for x, label, _ in batches]
         return np.concatenate(parts)[: len(split)]
 

@@ -23,7 +23,7 @@ from keras_vae.runs.folder import RunFolder
 from keras_vae.runs.memory import check_memory
 from keras_vae.runs.model_file import load_model
 from keras_vae.training import state
-from keras_vae.training.in_pieces import ROWS
+from keras_vae.training.in_pieces import rows_of
 
 
 def load_run(run: Path | str, best: bool = False) -> tuple[VAE, TrainConfig]:
@@ -197,9 +197,10 @@ class TrainedRun:
         def divergences(x, label):
             return vae.terms(vae._scaled(x), label, num_samples=1).kl_by_group
 
+        size = rows_of(vae)
         with vae.noise_of(0):
-            for start in range(0, len(images), ROWS):
-                rows = slice(start, start + ROWS)
+            for start in range(0, len(images), size):
+                rows = slice(start, start + size)
                 label = ops.convert_to_tensor(labels[rows])
                 kl = divergences(images[rows], label)
                 parts.append(None if kl is None else ops.convert_to_numpy(kl))

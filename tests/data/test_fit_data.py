@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae.data.splits import ArraySplit
 from keras_vae.errors import DataError, UsageError
 
 
@@ -66,11 +67,39 @@ def test_a_generator_trains_through_the_stock_loop(small_vae, images):
         (np.full((3, 6, 5, 1), -0.1), r"pixels in \[0, 1\]"),
         (np.full((3, 6, 5, 1), np.nan), "got values from nan to nan"),
         (np.full((3, 6, 5, 1), 256), r"pixels in \[0, 255\]"),
+        (np.ones((3, 6, 5, 1), np.uint8), "The largest of these integers is 1"),
+        (np.eye(6, 5, dtype=int)[None], "pass black-and-white images as booleans"),
+        (ArraySplit(np.ones((3, 6, 5, 1), np.uint8)), "on the scale 0 to 255"),
     ],
 )
 def test_fit_rejects_images_that_are_none(small_vae, x, message):
     with pytest.raises(DataError, match=message):
         small_vae().fit(x, verbose=0)
+
+
+def test_black_and_white_images_train_as_booleans_or_floats(small_vae, images):
+    x = images(16) > 127
+    a, b = small_vae(), small_vae()
+    a.fit(x, batch_size=8, verbose=0)
+    b.fit(x.astype(np.float32), batch_size=8, verbose=0)
+    for left, right in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_weights_of_a_split_are_those_of_arrays(small_vae, images):
+    x, weight = images(16), np.linspace(0, 1e-3, 16)  # a sum below 1, in float64
+    a, b, c = small_vae(), small_vae(), small_vae()
+    a.fit(ArraySplit(x, weight=weight), batch_size=8, verbose=0)
+    b.fit(x, sample_weight=weight, batch_size=8, verbose=0)
+    c.fit(x, sample_weight=1e5 * weight, batch_size=8, verbose=0)
+    for left, right, scaled in zip(
+        a.get_weights(), b.get_weights(), c.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+        # only their ratio counts, but for rounding, which Adam's first steps enlarge
+        np.testing.assert_allclose(left, scaled, atol=1e-5)
+    with pytest.raises(DataError, match="weight"):
+        a.fit(ArraySplit(x, weight=-weight), batch_size=8, verbose=0)
 
 
 def test_a_conditional_model_insists_on_its_labels(small_vae, images):

@@ -78,10 +78,18 @@ def test_subfolders_are_classes_in_the_order_of_their_names(write, folder):
     assert source.found.startswith("3 classes: cat 20, dog 20, eel 10. Files")
 
 
-@pytest.mark.parametrize("validation", ["validation", "val", "valid"])
-def test_subfolders_can_be_the_splits(write, folder, validation):
-    written = [write(split, n) for split, n in
-               [("train", 9), (validation, 3), ("test", 4)]]  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "validation", "test"),
+        ("train", "val", "test"),
+        ("Train", "Valid", "Test"),
+        ("Training", "VAL", "Testing"),
+    ],
+)
+def test_subfolders_can_be_the_splits(write, folder, names):
+    sizes = zip(names, (9, 3, 4), strict=True)
+    written = [write(name, number) for name, number in sizes]
     source = load(folder)
     assert [numbers(split) for split in splits(source)] == written
     assert source.num_classes is None
@@ -120,6 +128,7 @@ def test_the_splits_are_those_of_the_same_images_in_an_array(write, folder, save
         (["train/a", "test"], "lie in folders of classes, the test images do not"),
         (["train", "test/a"], "the test images lie in folders of classes, the train"),
         (["train/a", "test/b"], "test images of the class b, but none to train on"),
+        (["set/Train", "set/Test"], "splits one folder deeper; pass .*pictures/set"),
         (["set/train", "set/test"], "splits one folder deeper; pass .*pictures/set"),
         (["a\nb", "c"], r"the folder 'a\\nb' cannot be the name of a class"),
     ],
@@ -129,6 +138,27 @@ def test_a_layout_that_is_none_is_refused(places, message, write, folder):
         write(place, 2)
     with pytest.raises(DataError, match=message):
         load(folder)
+
+
+def test_numbers_of_numpy_are_numbers(write, folder, tmp_path):
+    write(".", 20)
+    numbers = {"image_size": np.int64(4), "channels": np.int64(1)}
+    sources = [
+        load(folder, cache=tmp_path / "cache", memory_budget=0, **numbers),
+        load(folder, image_size=4, channels=1),
+    ]
+    mine, theirs = (each.train.take(slice(None)).images for each in sources)
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_hidden_folders_are_no_classes(write, folder):
+    written = write("a", 5)
+    write(".thumbnails", 3)
+    write("a/.ipynb_checkpoints", 2)
+    write("b", 5)
+    source = load(folder, validation_images=0)
+    assert source.class_names == ("a", "b")
+    assert len(source.train) + len(source.test) == 2 * len(written)
 
 
 def test_a_class_of_one_image_is_said_to_be_one(write, folder):

@@ -67,6 +67,7 @@ def test_image_k_does_not_depend_on_num_images():
     many, many_uniform = noise(3, 500, 20)
     np.testing.assert_array_equal(few, many[:5])
     np.testing.assert_array_equal(few_uniform, many_uniform[:5])
+    np.testing.assert_array_equal(few, noise(np.int64(3), np.int64(5), 20)[0])
 
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**24 - 1])

@@ -89,6 +89,14 @@ def test_mlp_saves_and_reloads_with_every_activation(activation, tmp_path):
     np.testing.assert_array_equal(encoder(x), reloaded(x))
 
 
+def test_a_number_of_classes_of_numpy_is_saved(tmp_path):
+    classes = np.array([0, 3]).max() + 1
+    parts = mlp((4, 4, 1), 2, **CLASSIC, hidden=(3,), num_classes=classes)
+    for network in parts:
+        network.save(tmp_path / "network.keras")
+        assert keras.models.load_model(tmp_path / "network.keras").inputs
+
+
 def test_gated_mlp_multiplies_two_linear_layers():
     encoder, _ = NETWORKS["gated_mlp"](
         (2, 2, 1), 2, **CLASSIC, hidden=(5,), activation="sigmoid"

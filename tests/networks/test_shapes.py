@@ -26,9 +26,9 @@ def test_default_widths_end_in_a_small_map(size, depth, last):
     assert halved((*size, 3), widths)[-1] == last
 
 
-@pytest.mark.parametrize(
-    ("size", "hidden"), [((28, 28), ()), ((1, 1), (4,)), ((5, 7), (4, 4, 4, 4))]
-)
+@pytest.mark.parametrize(("size", "hidden"), [((28, 28), ()), ((5, 7), (4, 4, 4, 4))])
 def test_halved_refuses_what_cannot_be_halved(size, hidden):
     with pytest.raises(UsageError, match="can be halved 1 to . times. Got hidden="):
         halved((*size, 1), hidden)
+    with pytest.raises(UsageError, match="a single pixel cannot be halved; choose"):
+        halved((1, 1, 3), hidden)

@@ -32,6 +32,8 @@ def test_weighted_mean_is_that_of_numpy(shape):
     weight = np.float32([1, 2, 0, 0.5, 3])
     expected = np.average(values, axis=0, weights=weight)
     np.testing.assert_allclose(weighted_mean(values, weight), expected, rtol=1e-5)
+    small = weighted_mean(values, 1e-6 * weight)
+    np.testing.assert_allclose(small, expected, rtol=1e-5)
     np.testing.assert_array_equal(weighted_mean(values, 0 * weight), 0 * values[0])
 
 

@@ -34,6 +34,13 @@ def test_latents_without_classes_and_with_many(axes):
     assert len(axes.texts) == 30 and axes.get_legend() is None
 
 
+def test_thousands_of_classes_are_colors_alone(axes):
+    points = np.random.default_rng(0).normal(size=(9000, 2))
+    charts.draw_latents(axes, points, np.arange(9000))  # names would need 650 MB each
+    assert not axes.texts and axes.get_legend() is None
+    assert len(np.unique(axes.collections[0].get_facecolors(), axis=0)) > 200
+
+
 @pytest.mark.parametrize("count", [10, 30])
 def test_long_names_stand_in_a_legend_that_is_seen_whole(axes, count):
     points = np.random.default_rng(0).normal(size=(60, 2))
