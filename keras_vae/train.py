@@ -90,11 +90,11 @@ def _train(config, folder, data):
     if source.found:
         print(source.found, flush=True)
     _check_data(config, source)
-    start_tensorflow(devices=False)
-    config = _chosen(config, source)
     facts = _facts(source)
     if wrong := wrong_facts(json.loads(json.dumps(facts))):
         raise DataError(f"{source.name} {wrong}; at most {MOST:,} are supported.")
+    start_tensorflow(devices=False)
+    config = _chosen(config, source)
     if data is not None:
         check_same_images(data, facts, "The run to repeat")
     resumed = folder.to_resume() if config.resume else None
