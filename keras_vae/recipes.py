@@ -140,7 +140,12 @@ EMOJI = LADDER | {
 }
 
 VAMPPRIOR = {"prior": "vampprior", "num_components": 500}
-TWO_LEVELS = {"latent_dim": (40, 40), "epochs": 400}
+TWO_LEVELS = {
+    "latent_dim": (40, 40),
+    "batch_size": 500,
+    "kl_warmup": 60.0,
+    "epochs": 600,
+}
 
 RECIPES = {
     "classic": Recipe(
@@ -173,7 +178,7 @@ RECIPES = {
     ),
     "two_levels_vampprior": Recipe(
         "two levels, and the prior of 500 components on top",
-        GATED | TWO_LEVELS | VAMPPRIOR,
+        GATED | TWO_LEVELS | VAMPPRIOR | {"kl_warmup": 35.0, "epochs": 350},
     ),
     "mnist": Recipe("saved_models/mnist: a conditional ladder of three levels", DIGITS),
     "mnist_2d": Recipe("saved_models/mnist-2d: digits in a plane of latents", PLANE),
