@@ -201,14 +201,14 @@ def _earlier(path):
 
 def _finer(metrics, report):
     """What an estimate of the same kind that is finer is of, or None."""
-    before, sizes = metrics["estimates"].get(report["estimator"]), []
-    for name in ("num_images", "num_samples"):
-        if before is None or before[name] < report[name]:
-            return None
-        sizes.append(before[name])
-    if sizes == [report["num_images"], report["num_samples"]]:
+    before = metrics["estimates"].get(report["estimator"])
+    if before is None:
         return None
-    return f"{_samples(sizes[1])}, {sizes[0]:,} images"
+    images, samples = before["num_images"], before["num_samples"]
+    more = images - report["num_images"], samples - report["num_samples"]
+    if min(more) < 0 or max(more) == 0:
+        return None
+    return f"{_samples(samples)}, {images:,} images"
 
 
 def _merged(metrics, report):

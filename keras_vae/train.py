@@ -16,6 +16,7 @@ from keras_vae.cli import command, conclude_run, start_tensorflow
 from keras_vae.cluster import place_in_cluster
 from keras_vae.config import TrainConfig
 from keras_vae.data import sources
+from keras_vae.data.splits import rows_in_a_piece
 from keras_vae.defaults import chosen, chosen_flags
 from keras_vae.errors import DataError, Stopped, UsageError, to_type
 from keras_vae.files import write_text
@@ -36,7 +37,6 @@ from keras_vae.runs.typed import (
 
 NUM_INPUTS = 64  # images in the grid of inputs
 NUM_RECONSTRUCTED = 32  # pairs in the reconstructed grid
-PIECE = 2**26  # bytes of images looked at in one piece
 
 
 def train(config: TrainConfig, data: dict | None = None) -> None:
@@ -301,7 +301,7 @@ def _check_data(config, source):
             "--early-stopping needs validation images; leave --validation-images 0 out."
         )
     if config.binarization == "fixed":
-        rows = max(1, PIECE // math.prod(source.image_shape))
+        rows = rows_in_a_piece(source.image_shape)
         for split in (source.train, source.validation, source.test):
             for start in range(0, len(split or ()), rows):
                 images = split.take(slice(start, start + rows)).images

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import trange
 
-from keras_vae.data.splits import Store
+from keras_vae.data.splits import Store, rows_in_a_piece
 from keras_vae.errors import DataError, OutputError
 from keras_vae.files import check_folder, replaced, written
 
@@ -30,7 +30,7 @@ except ImportError:  # Windows: two writers are not kept apart
 
 MAGIC = b"keras_vae images, 1\n"
 MAX_HEADER = 2**28  # bytes
-ROWS, PIECE = 1024, 2**26  # images, and bytes, written in one piece at most
+ROWS = 1024  # images written in one piece, at most
 
 
 class RowFile:
@@ -136,7 +136,7 @@ def write_rows(path: Path, about: dict[str, Any], store: Store) -> None:
                 )
             with replaced(path) as temporary, open(temporary, "wb") as file:
                 file.write(MAGIC + struct.pack("<Q", len(text)) + text)
-                rows = max(1, min(ROWS, PIECE // math.prod(store.image_shape)))
+                rows = min(ROWS, rows_in_a_piece(store.image_shape))
                 for start in trange(
                     *(0, len(store), rows),
                     desc="decoding to the cache",

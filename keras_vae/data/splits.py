@@ -6,6 +6,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -15,6 +16,9 @@ from keras_vae.errors import UsageError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+PIECE = 2**26  # bytes of pixels read in one piece
 
 
 @runtime_checkable
@@ -163,6 +167,19 @@ class Store(Protocol):
             rows: int, their numbers, of any shape.
         """
         ...
+
+
+def rows_in_a_piece(image_shape: Sequence[int]) -> int:
+    """Images whose pixels are read in one piece: at most 64 MB, or one image.
+
+    Args:
+        image_shape: (H, W, C).
+
+    Example:
+        >>> rows_in_a_piece((64, 64, 3)), rows_in_a_piece((9000, 9000, 3))
+        (5461, 1)
+    """
+    return max(1, PIECE // math.prod(image_shape))
 
 
 def batches_of(

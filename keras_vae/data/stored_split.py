@@ -2,17 +2,14 @@
 
 import dataclasses
 import hashlib
-import math
 
 import numpy as np
 
 from keras_vae.data.decoding import ImageFiles
 from keras_vae.data.image_files import without_warnings
 from keras_vae.data.row_file import RowFile
-from keras_vae.data.splits import ArraySplit, batches_of, described
+from keras_vae.data.splits import ArraySplit, batches_of, described, rows_in_a_piece
 from keras_vae.errors import DataError
-
-PIECE = 2**26  # bytes of images read in one piece
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class StoredSplit:
     def mean_image(self) -> np.ndarray:
         """The mean over all images, float (H, W, C) in [0, 1]."""
         total = np.zeros(self.image_shape, np.int64)
-        rows = max(1, PIECE // math.prod(self.image_shape))
+        rows = rows_in_a_piece(self.image_shape)
         for start in range(0, len(self), rows):
             images = self.store.read(self.rows[start : start + rows])
             total += images.sum(axis=0, dtype=np.int64)

@@ -32,9 +32,9 @@ class Skipping(keras.optimizers.Optimizer):
         def skip():
             if self.use_ema:  # an average begins as the weight, at the first step
                 averages = self._model_variables_moving_average
+                first = ops.equal(self.iterations, 0)
                 pairs = zip(self._trainable_variables, averages, strict=True)
                 for weight, average in pairs:
-                    first = ops.equal(self.iterations, 0)
                     average.assign(ops.where(first, weight, average))
             self.iterations.assign_add(ops.ones((), self.iterations.dtype))
 

@@ -1,5 +1,6 @@
 """The page of a bundle with an encoder: a reader's picture, its place and its score."""
 
+import contextlib
 import io
 import json
 import re
@@ -47,15 +48,27 @@ def color(tmp_path_factory):
 
 
 @pytest.fixture
-def page(watch, serve, grey):
-    """Its page at desktop width; nothing may go wrong in it."""
-    address = serve(grey[1] / "web")
-    watched = watch(viewport=DESKTOP)
-    watched.page.goto(f"{address}#seed=42&label=1")
-    settled(watched.page)
-    yield watched.page
-    watched.check(address)
-    watched.context.close()
+def opened(watch, serve):
+    """Opens the page of a bundle at desktop width; nothing may go wrong in it."""
+
+    @contextlib.contextmanager
+    def opened(folder, place=""):
+        address = serve(folder / "web")
+        watched = watch(viewport=DESKTOP)
+        watched.page.goto(address + place)
+        settled(watched.page)
+        yield watched.page
+        watched.check(address)
+        watched.context.close()
+
+    return opened
+
+
+@pytest.fixture
+def page(opened, grey):
+    """The page of the grey model."""
+    with opened(grey[1], "#seed=42&label=1") as page:
+        yield page
 
 
 def settled(page):
@@ -145,20 +158,15 @@ def test_picture_of_the_models_size_is_taken_as_it_is(page, grey):
     assert_is_compared(page, grey[0], np.array([2]))
 
 
-def test_color_picture_in_a_page_of_color(watch, serve, color):
+def test_color_picture_in_a_page_of_color(opened, color):
     vae, folder = color
-    address = serve(folder / "web")
-    watched = watch(viewport=DESKTOP)
-    watched.page.goto(address)
-    settled(watched.page)
-    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    give(watched.page, png(pixels, "RGB"))
-    encoded(watched.page)
-    np.testing.assert_array_equal(canvas(watched.page, "#picture"), pixels)
-    assert_is_shown(watched.page, vae, np.float32(pixels[None] / 255))
-    assert "log q(mean|x)" in watched.page.inner_text("#score-meaning")
-    watched.check(address)
-    watched.context.close()
+    with opened(folder) as page:
+        pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+        give(page, png(pixels, "RGB"))
+        encoded(page)
+        np.testing.assert_array_equal(canvas(page, "#picture"), pixels)
+        assert_is_shown(page, vae, np.float32(pixels[None] / 255))
+        assert "log q(mean|x)" in page.inner_text("#score-meaning")
 
 
 def test_picture_ends_the_motion_between_two_seeds(page, grey):
@@ -173,55 +181,44 @@ def test_picture_ends_the_motion_between_two_seeds(page, grey):
     assert_is_shown(page, grey[0], x, np.array([1]))
 
 
-def test_picture_for_a_model_with_transparency_is_opaque(watch, serve, tmp_path):
+def test_picture_for_a_model_with_transparency_is_opaque(opened, tmp_path):
     vae, folder = export(tmp_path / "export", (4, 4, 4), None)
-    address = serve(folder / "web")
-    watched = watch(viewport=DESKTOP)
-    watched.page.goto(address)
-    settled(watched.page)
-    pixels = np.random.default_rng(5).integers(0, 256, (4, 4, 3), np.uint8)
-    give(watched.page, png(pixels, "RGB"))
-    encoded(watched.page)
-    x = np.ones((1, 4, 4, 4), np.float32)
-    x[..., :3] = pixels / 255
-    np.testing.assert_allclose(sliders(watched.page), vae.encode(x)[0], atol=1e-5)
-    assert re.fullmatch(r"-?[\d.]+ nats", watched.page.inner_text("#nats"))
-    alpha = watched.page.eval_on_selector(
-        "#reconstruction",
-        """canvas => Array.from(
-            canvas.getContext("2d").getImageData(0, 0, 4, 4).data
-        ).filter((_, k) => k % 4 === 3)""",
-    )
-    expected = np.rint(255 * vae.reconstruct(x)[0, ..., 3]).ravel()
-    assert np.abs(np.array(alpha) - expected).max() <= 1
-    watched.check(address)
-    watched.context.close()
+    with opened(folder) as page:
+        pixels = np.random.default_rng(5).integers(0, 256, (4, 4, 3), np.uint8)
+        give(page, png(pixels, "RGB"))
+        encoded(page)
+        x = np.ones((1, 4, 4, 4), np.float32)
+        x[..., :3] = pixels / 255
+        np.testing.assert_allclose(sliders(page), vae.encode(x)[0], atol=1e-5)
+        assert re.fullmatch(r"-?[\d.]+ nats", page.inner_text("#nats"))
+        alpha = page.eval_on_selector(
+            "#reconstruction",
+            """canvas => Array.from(
+                canvas.getContext("2d").getImageData(0, 0, 4, 4).data
+            ).filter((_, k) => k % 4 === 3)""",
+        )
+        expected = np.rint(255 * vae.reconstruct(x)[0, ..., 3]).ravel()
+        assert np.abs(np.array(alpha) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("bundle, mode", [("grey", "L"), ("color", "RGB")])
-def test_light_and_dark_can_be_turned(watch, serve, request, bundle, mode):
+def test_light_and_dark_can_be_turned(opened, request, bundle, mode):
     vae, folder = request.getfixturevalue(bundle)
     label = [np.array([0])] if mode == "L" else []
-    address = serve(folder / "web")
-    watched = watch(viewport=DESKTOP)
-    page = watched.page
-    page.goto(address)
-    settled(page)
-    H, W, C = shape = vae.image_shape
-    pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
-    give(page, png(pixels[..., 0] if C == 1 else pixels, mode))
-    encoded(page)
-    invert = page.get_by_role("checkbox", name="Invert")
-    taken = (pixels / 255).astype(np.float32)
-    for x in (1 - taken, taken):
-        invert.press("Space")
+    with opened(folder) as page:
+        H, W, C = shape = vae.image_shape
+        pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
+        give(page, png(pixels[..., 0] if C == 1 else pixels, mode))
         encoded(page)
-        expected = np.broadcast_to(np.rint(255 * x), (H, W, 3))
-        difference = np.abs(canvas(page, "#picture") - expected)
-        assert difference.max() == 0
-        assert_is_shown(page, vae, x[None], *label)
-    watched.check(address)
-    watched.context.close()
+        invert = page.get_by_role("checkbox", name="Invert")
+        taken = (pixels / 255).astype(np.float32)
+        for x in (1 - taken, taken):
+            invert.press("Space")
+            encoded(page)
+            expected = np.broadcast_to(np.rint(255 * x), (H, W, 3))
+            difference = np.abs(canvas(page, "#picture") - expected)
+            assert difference.max() == 0
+            assert_is_shown(page, vae, x[None], *label)
 
 
 def test_other_sizes_are_cropped_scaled_and_made_grey_as_for_training(page):
