@@ -90,8 +90,6 @@ def test_code_runs_as_printed(page, data, tmp_path, monkeypatch, capsys):
     for name in NAMES:  # those that come with the package
         shutil.copytree(ROOT / "saved_models" / name, tmp_path / "saved_models" / name)
     monkeypatch.chdir(tmp_path)
-    if page == README:  # as it is for a reader
-        monkeypatch.delenv("KERAS_VAE_XLA")
     # on the one device that this process has
     one = tf.distribute.MirroredStrategy
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: one(["CPU:0"]))
