@@ -26,6 +26,8 @@ from keras_vae.run_paths import missing
 from keras_vae.runs.folder import RunFolder
 
 MAX_SAMPLES, MAX_DRAWS, MAX_SEED = 1_000_000, 100_000, 2**31 - 1
+OF_LIKELIHOOD = ("num_samples", "estimator")
+OF_SAMPLES = ("num_draws", "features")
 
 
 @options
@@ -68,8 +70,8 @@ def evaluate(config: EvaluateConfig) -> None:
     Where the factors that images were made from are known, so are the scores of
     disentanglement, of all test images; an export names the latents by them.
     The keys of the last importance estimate stand at the top; `estimates` keeps the
-    last nll of each estimator, to be compared. One of more samples, or more images, is
-    kept where there is one, unless it is of fewer of the other.
+    last nll of each estimator, to be compared. Numbers of more samples, draws or images
+    are kept where there are such, unless they are of fewer of the other.
 
     Args:
         config: The options.
@@ -85,8 +87,7 @@ def evaluate(config: EvaluateConfig) -> None:
         whole_number("num_images", config.num_images)
     whole_number("seed", config.seed, minimum=0, maximum=MAX_SEED)
     whole_number("num_draws", config.num_draws, maximum=MAX_DRAWS)
-    if config.features is not None and not config.samples:
-        raise UsageError("--features is for --samples; give both or neither.")
+    _check_use(config)
     if not config.run.exists():
         raise missing(config.run)
     path = RunFolder(config.run).metrics
@@ -94,8 +95,6 @@ def evaluate(config: EvaluateConfig) -> None:
     start_tensorflow()
     if config.samples:
         _evaluate_samples(config, path)
-        explore = to_type("python -m keras_vae.explore", config.run)
-        conclude(f"All numbers are in {path}.", f"{explore} traverse")
         return
     from keras_vae.metrics.log_likelihood import estimate, summary
     from keras_vae.runs.trained import TrainedRun
@@ -124,15 +123,28 @@ def evaluate(config: EvaluateConfig) -> None:
     }
     print(_sentence(report), flush=True)
     earlier = _earlier(path)  # another evaluation may have ended meanwhile
-    if (finer := _finer(earlier, report)) is None:
+    before = _size(earlier["estimates"].get(config.estimator))
+    finer = _is_finer(before, _size(report))
+    if not finer:
         write_text(path, json.dumps(_merged(earlier, report), indent=2) + "\n")
-    else:
-        print(f"{path} keeps its estimate of {finer}.", flush=True)
     if run.source.factors is not None:
         scores = {"disentanglement": _factor_scores(run, config.seed)}
         write_text(path, json.dumps(_earlier(path) | scores, indent=2) + "\n")
     again = to_type("python -m keras_vae.evaluate", config.run)
-    conclude(f"All numbers are in {path}.", f"{again} --samples")
+    where = f"All numbers are in {path}."
+    if finer:
+        where = f"{path} keeps its estimate of {_counted(before, 'sample')}."
+    conclude(where, f"{again} --samples")
+
+
+def _check_use(config):
+    """Refuses an option of the other kind of evaluation."""
+    for name in OF_LIKELIHOOD if config.samples else OF_SAMPLES:
+        if getattr(config, name) != getattr(EvaluateConfig, name):
+            flag = "--" + name.replace("_", "-")
+            if config.samples:
+                raise UsageError(f"{flag} is not for --samples; leave one of them out.")
+            raise UsageError(f"{flag} is for --samples; give both or neither.")
 
 
 def _factor_scores(run, seed):
@@ -177,10 +189,18 @@ def _evaluate_samples(config, path):
             progress=True,
         ),
     }
-    earlier = _earlier(path)
-    reports = earlier.get("samples", {}) | {report["sha256"]: report}
-    write_text(path, json.dumps(earlier | {"samples": reports}, indent=2) + "\n")
     print(table(report))
+    earlier = _earlier(path)
+    reports = earlier.get("samples", {})
+    before = _size(reports.get(report["sha256"]))
+    if _is_finer(before, _size(report)):
+        where = f"{path} keeps its numbers of {_counted(before, 'draw')}."
+    else:
+        where = f"All numbers are in {path}."
+        reports = reports | {report["sha256"]: report}
+        write_text(path, json.dumps(earlier | {"samples": reports}, indent=2) + "\n")
+    explore = f"{to_type('python -m keras_vae.explore', config.run)} traverse"
+    conclude(where, explore + (" --label 0" if run.vae.num_classes else ""))
 
 
 def _earlier(path):
@@ -189,26 +209,28 @@ def _earlier(path):
         return {"estimates": {}}
     try:
         metrics = {"estimates": {}} | json.loads(path.read_text(encoding="utf-8"))
-        _ = {} | metrics.get("samples", {})
-        for estimate in ({} | metrics["estimates"]).values():
-            _ = estimate["num_images"] + estimate["num_samples"] + 0
+        for reports in (metrics["estimates"], metrics.get("samples", {})):
+            for report in ({} | reports).values():
+                _ = sum(_size(report), 0)
         return metrics
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path} is not what a training writes ({first_line(error)}); remove it."
         ) from error
 
 
-def _finer(metrics, report):
-    """What an estimate of the same kind that is finer is of, or None."""
-    before = metrics["estimates"].get(report["estimator"])
-    if before is None:
-        return None
-    images, samples = before["num_images"], before["num_samples"]
-    more = images - report["num_images"], samples - report["num_samples"]
-    if min(more) < 0 or max(more) == 0:
-        return None
-    return f"{_samples(samples)}, {images:,} images"
+def _size(report):
+    """Of how many images, and how many samples or draws, a report is."""
+    if report is None:
+        return 0, 0
+    drawn = report.get("samples")  # where it is of draws
+    more = report["num_samples"] if drawn is None else drawn["num_images"]
+    return report["num_images"], more
+
+
+def _is_finer(before, now):
+    """Whether earlier numbers are of more of one and of no fewer of the other."""
+    return before != now and before[0] >= now[0] and before[1] >= now[1]
 
 
 def _merged(metrics, report):
@@ -222,16 +244,17 @@ def _merged(metrics, report):
     return metrics | {"estimates": estimates}
 
 
-def _samples(number):
-    return "1 sample" if number == 1 else f"{number:,} samples"
+def _counted(size, what):
+    images, number = size
+    return f"{number:,} {what}{'' if number == 1 else 's'}, {images:,} images"
 
 
 def _sentence(report):
     text = (
         f"{report['split']}: nll {report['nll']:.2f} +- "
         f"{report['nll_standard_error']:.2f} nats per image "
-        f"({report['estimator']}, {_samples(report['num_samples'])}, "
-        f"{report['num_images']} images, {report['binarization']} pixels)"
+        f"({report['estimator']}, {_counted(_size(report), 'sample')}, "
+        f"{report['binarization']} pixels)"
     )
     text += f"; elbo {report['elbo']:.2f}"
     if "jensen_gap" in report:

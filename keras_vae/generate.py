@@ -63,7 +63,7 @@ class GenerateConfig:
     """What the noise is multiplied by, at most 10, where the prior is N(0, I): below 1
     for likelier images, and fewer kinds of them."""
     output: Path = Path("generated.png")
-    """The PNG file to write."""
+    """The PNG file to write: one grid, small images enlarged."""
 
 
 def generate(
@@ -333,7 +333,9 @@ def run_generate(config: GenerateConfig) -> None:
         value = getattr(config, name)
         if value != getattr(GenerateConfig, name):
             again += f" {to_type('--' + name.replace('_', '-'), value)}"
-    where = f"{len(images):,} images of seed {config.seed} are in {config.output}."
+    many = "1 image" if len(images) == 1 else f"{len(images):,} images"
+    verb = "is" if len(images) == 1 else "are"
+    where = f"{many} of seed {config.seed} {verb} in {config.output}."
     conclude(where, again)
 
 

@@ -39,8 +39,8 @@ class DataOptions:
     validation_images: int | None = None
     """Training images held out; None is 1,000, or a tenth where that is fewer."""
     binarization: Annotated[str, one_of(AXES["binarization"])] = "grey"
-    """What the model sees of grey pixels: them, black and white ones drawn anew at each
-    use, or images that are black and white already."""
+    """What the model sees of the pixels: them; zeros and ones drawn anew at each use, a
+    channel's value being the probability; or images that have no other already."""
 
 
 @options

@@ -205,6 +205,8 @@ def _chosen(config, source):
     given, num_images = config, len(source.train)
     gpu = bool(tf.config.list_physical_devices("GPU"))
     config = chosen(given, source.image_shape, num_images, gpu=gpu)
+    if config.dataset == "auto" and not config.resume:  # not another one another day
+        config = dataclasses.replace(config, dataset=source.name)
     if not given.resume and (flags := chosen_flags(given, config)):
         shape = "x".join(map(str, source.image_shape))
         print(f"Chosen for {num_images:,} images of {shape}: {flags}", flush=True)

@@ -65,6 +65,7 @@ def test_an_estimate_of_more_samples_is_kept(run, tmp_path, capsys):
         assert f"importance, {number} sample{'s' * (number > 1)}, {images} im" in said
         kept_one = "metrics.json keeps its estimate of 9 samples, 6 images." in said
         assert kept_one == (number < 9 or images == 4)
+        assert ("All numbers are in" in said) != kept_one
         metrics = json.loads((folder / "metrics.json").read_text())
         assert metrics["num_samples"] == kept
         assert metrics["estimates"]["importance"]["num_samples"] == kept
@@ -72,17 +73,18 @@ def test_an_estimate_of_more_samples_is_kept(run, tmp_path, capsys):
 
 def test_what_another_evaluation_found_meanwhile_is_kept(run, tmp_path, monkeypatch):
     folder = shutil.copytree(run, tmp_path / "run")
+    other = {"0f": {"num_images": 6, "samples": {"num_images": 3}}}
 
     def found(model, estimates):
         metrics = json.loads((folder / "metrics.json").read_text())
-        metrics["samples"] = {"0f": {"draws": 3}}
+        metrics["samples"] = other
         (folder / "metrics.json").write_text(json.dumps(metrics))
         return summary(model, estimates)
 
     monkeypatch.setattr("keras_vae.metrics.log_likelihood.summary", found)
     assert main([str(folder), "--num-samples", "40"]) == 0
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["samples"] == {"0f": {"draws": 3}} and metrics["num_samples"] == 40
+    assert metrics["samples"] == other and metrics["num_samples"] == 40
 
 
 def test_images_that_are_not_evaluated_are_not_read(run, tmp_path, monkeypatch):
@@ -128,6 +130,9 @@ def test_the_naive_estimate_alone_makes_no_headline(run, tmp_path, capsys):
         (["--num-images", "0"], 2, "num_images must be a whole number >= 1"),
         (["--estimator", "bogus"], 2, "estimator"),
         (["--features", "other.onnx"], 2, "--features is for --samples"),
+        (["--num-draws", "9"], 2, "--num-draws is for --samples; give both"),
+        (["--samples", "--num-samples", "9"], 2, "--num-samples is not for --samples"),
+        (["--samples", "--estimator", "prior"], 2, "--estimator is not for --samples"),
         (["--samples", "--num-draws", "0"], 2, "num_draws must be a whole number >="),
         (["--samples", "--seed", "99999999"], 2, "seed"),
         (["--samples", "--features", "no.onnx"], 4, "There is no file no.onnx"),
@@ -167,6 +172,13 @@ def test_samples_are_kept_by_extractor_beside_the_estimates(run, tmp_path, capsy
     assert again["seed"] == 1 and again["samples"] != first["samples"]
     assert again["training_images"]["num_images"] == 20
     assert metrics == before | {"estimates": before.get("estimates", {})}
+    # fewer draws leave those that are there
+    capsys.readouterr()
+    assert main([*command[:-1], "10"]) == 0
+    assert (
+        "metrics.json keeps its numbers of 20 draws, 6 ima" in capsys.readouterr().out
+    )
+    assert json.loads(path.read_text())["samples"] == reports
     # an estimate leaves the samples where they are
     assert main([str(tmp_path / "run"), "--num-samples", "3"]) == 0
     assert json.loads(path.read_text())["samples"] == reports
@@ -180,7 +192,16 @@ def test_command_refuses_a_folder_that_is_no_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", '{"estimates": 3}', '{"samples": 3}', 99999 * "["]
+    "text",
+    [
+        "",
+        "[]",
+        "3",
+        '{"estimates": 3}',
+        '{"samples": 3}',
+        '{"samples": {"0f": {"num_images": 3, "samples": 4}}}',
+        99999 * "[",
+    ],
 )
 def test_metrics_of_somebody_else_are_refused_before_the_work(
     run, tmp_path, text, capsys

@@ -226,7 +226,8 @@ def test_the_command_ends_with_what_to_type_next(run, tmp_path, monkeypatch, cap
         "keras_vae.generate",
         *map(str, [folder, "--seed", 0, "--temperature", 0.5]),
     ]
-    assert main(words[3:]) == 0
+    assert main([*words[3:], "--num-images", "1"]) == 0
+    assert "1 image of seed 0 is in generated.png. Next:" in capsys.readouterr().out
 
 
 def test_the_command_imports_nothing_heavy(run):

@@ -30,9 +30,10 @@ SOONER = {  # in Python: the same lines, sooner
     r"range\(150\)": "range(2)",
 }
 NEEDS = {"runtimes": "ai_edge_litert", "serving": "uvicorn"}  # page: of an extra
-LESS = {  # command -> options that make it short
-    "keras_vae.evaluate": {"--num-samples": "10", "--num-draws": "200"},
-    "keras_vae.refit": {"--epochs": "2"},
+LESS = {  # command, and what else it has -> an option that makes it short
+    ("keras_vae.evaluate", "--samples"): ("--num-draws", "200"),
+    ("keras_vae.evaluate", None): ("--num-samples", "10"),
+    ("keras_vae.refit", None): ("--epochs", "2"),
 }
 
 
@@ -127,7 +128,9 @@ def run(words, monkeypatch):
         pytest.skip("the page needs onnxruntime-web, where KERAS_VAE_NODE names")
     if module == "keras_vae.train":
         arguments = few(arguments)
-    for option, value in LESS.get(module, {}).items():
+    kind = "--samples" if "--samples" in arguments else None
+    if (module, kind) in LESS:
+        option, value = LESS[module, kind]
         if option in arguments:
             arguments[arguments.index(option) + 1] = value
         else:

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+from export.bundle import training_facts
+from keras_vae.data import sources
 from keras_vae.runs.trained import load_run
 from keras_vae.train import main
 
@@ -30,3 +32,16 @@ def test_what_was_chosen_is_said_recorded_and_resumed(tmp_path, capsys):
     assert main([*command.split(), "--resume", "--epochs", "2"]) == 0
     assert "Chosen" not in capsys.readouterr().out
     assert len((run / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_run_names_the_images_that_were_chosen(tmp_path, monkeypatch, capsys):
+    """On another day, with a network, `auto` may be MNIST."""
+    monkeypatch.setitem(sources.SOURCES, "auto", lambda name: sources.digits("digits"))
+    run = tmp_path / "run"
+    command = f"--output {run} --epochs 1 --hidden 4 --export none".split()
+    assert main(command) == 0
+    assert json.loads((run / "config.json").read_text())["dataset"] == "digits"
+    assert "train --dataset digits --network" in training_facts(run)["command"]
+    monkeypatch.delitem(sources.SOURCES, "auto")
+    assert main(["--output", str(run), "--resume"]) == 0
+    assert "has all its 1 epochs" in capsys.readouterr().out

@@ -172,7 +172,8 @@ def _reader(name: str):
             f"Unknown dataset {name!r}; for that of tensorflow-datasets pass "
             f"'tfds:{near}'."
         )
-    raise unknown("dataset", name, SOURCES)
+    names = [known for known in SOURCES if known != "PATH"]
+    raise unknown("dataset", name, [*names, "a PATH that exists"])
 
 
 def _spelled(name: str) -> str:
