@@ -22,13 +22,10 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _frozen():
-    """Python looks for garbage among what a file makes, not among all there is.
-
-    Going through everything, again and again, took a third of the time of the tests.
-    """
+def _collected():
+    """Lets go of what a file leaves behind."""
+    yield
     gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +33,16 @@ def _forgotten_graphs():
     """Lets go of what TensorFlow keeps of each training's graph, after each test.
 
     Any use of `tf.custom_gradient`, as in the optimizers of Keras, leaves a function in
-    a registry, and with it the graph (TensorFlow's issue 97697): gigabytes in a run.
+    a registry, and with it the graph (TensorFlow's issue 97697): gigabytes in a run,
+    which Python goes through again and again as it looks for garbage.
     """
     yield
     if "tensorflow" in sys.modules:
         from tensorflow.python.framework import ops
 
         registry = ops.gradient_registry._registry
-        left = [name for name in registry if name.startswith("CustomGradient-")]
-        for name in left:
+        for name in [name for name in registry if name.startswith("CustomGradient-")]:
             del registry[name]
-        if left:
-            gc.collect()
 
 
 @pytest.fixture
