@@ -162,7 +162,7 @@ RECIPES = {
     ),
     "burda_iwae_50": Recipe(
         "the same with their bound, k = 50",
-        BURDA | {"objective": "iwae", "num_samples": 50, "epochs": 250},
+        BURDA | {"objective": "iwae", "num_samples": 50, "epochs": 150},
     ),
     "gated_vae": Recipe(
         "784-300-300-40, gated: the one-level VAE of Tomczak & Welling (2018)",
